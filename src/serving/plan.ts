@@ -1,0 +1,84 @@
+import type { QwenCoderSpec } from '../api/v1alpha1.ts';
+
+/** The GPUs of one node, or of a declared node shape that a pool at zero would bring. All memory in bytes. */
+export interface GpuNode {
+  /** Node name; `shape/<index>` for a declared shape. */
+  readonly name: string;
+  /** GPU product label as the node carries it (`NVIDIA-H100-80GB-HBM3`); undefined where the node has none. */
+  readonly product: string | undefined;
+  /** Memory of one GPU; undefined where neither label nor catalogue knows it. */
+  readonly memoryBytes: number | undefined;
+  /** CUDA compute capability times ten (89, 90, 100); undefined where unknown. */
+  readonly computeCapability: number | undefined;
+  /** Whole GPUs that the node offers (allocatable). */
+  readonly gpus: number;
+  /** Of these, not held by pods of others; the planned resource's own pods count as free. */
+  readonly free: number;
+  /** False for a declared shape. */
+  readonly exists: boolean;
+}
+
+export type VllmQuantization = 'BF16' | 'FP8';
+
+/** Where the memory of one GPU goes, in bytes. `total` × utilization = the sum of the others + `free`. */
+export interface GpuMemory {
+  readonly total: number;
+  readonly usable: number;
+  readonly weights: number;
+  readonly overhead: number;
+  readonly kvPool: number;
+}
+
+/** What the planner chose. Everything a rendered engine needs beyond the spec itself. */
+export interface ServingPlan {
+  readonly engine: 'VLLM';
+  readonly engineVersion: string;
+  readonly quantization: VllmQuantization;
+  readonly repository: string;
+  readonly revision: string;
+  /** GPU product label required by affinity; undefined when nodes carry no product label. */
+  readonly gpuProduct: string | undefined;
+  /** Short name for people: `H100-80GB`. */
+  readonly gpuName: string;
+  readonly gpuMemoryBytes: number | undefined;
+  readonly gpusPerReplica: number;
+  readonly tensorParallelSize: number;
+  readonly maxModelLen: number;
+  readonly maxNumSeqs: number;
+  readonly kvCacheDtype: 'BF16' | 'FP8';
+  readonly gpuMemoryUtilizationPercent: number;
+  /** Requests of `maxModelLen` tokens that fit at once; undefined without GPU memory facts. */
+  readonly concurrency: number | undefined;
+  /** Undefined without GPU memory facts. */
+  readonly memory: GpuMemory | undefined;
+  /** Bytes of the checkpoint: what storage must hold. */
+  readonly weightBytes: number;
+}
+
+/** A combination that cannot serve, with the number that breaks it. */
+export interface RejectedCandidate {
+  readonly quantization: VllmQuantization;
+  readonly gpuName: string;
+  readonly tensorParallelSize: number;
+  /** One sentence with the numbers in GiB: "needs 37.5 GiB of weights a GPU, 22.1 GiB of 24.0 GiB are usable". */
+  readonly reason: string;
+}
+
+export type PlanOutcome =
+  | { readonly fits: true; readonly plan: ServingPlan; readonly rejected: readonly RejectedCandidate[] }
+  | {
+      readonly fits: false;
+      /** A reason of the closed list in api/conditions. */
+      readonly reason: 'NoGpuNodes' | 'NoFittingGpu' | 'UnknownGpuProduct' | 'InvalidParallelism' | 'UnsupportedEngineVersion' | 'ManagedArgument' | 'UnknownArgument' | 'InvalidQuantization';
+      /** What is wrong, which field, with numbers. */
+      readonly message: string;
+      /** What the user can do. */
+      readonly remedy: string;
+      readonly rejected: readonly RejectedCandidate[];
+    };
+
+/** What the planner looks at. */
+export interface PlanRequest {
+  readonly spec: QwenCoderSpec;
+  readonly nodes: readonly GpuNode[];
+}
