@@ -1,0 +1,358 @@
+/** What the conditions of a resource say; the key is the condition's type. */
+export const CONDITIONS = {
+  Ready: 'The endpoint serves the observed generation.',
+  Reconciling: 'The operator is bringing the children to the observed generation.',
+  Stalled: 'Nothing will get better until the resource or the cluster changes.',
+  Planned: 'A checkpoint, a parallelism and a context length were chosen that fit the GPUs.',
+  Placed: 'Every wanted engine pod has a node.',
+  ModelAvailable: 'The weights are where the engines read them.',
+  EnginesReady: 'Every wanted engine answers.',
+  EndpointReady: 'At least one engine answers behind the Service.',
+  ScalingActive: 'Something sets the number of replicas.',
+  Reproducible:
+    'Model and image are pinned, so that the same resource gives the same engine next year. Never part of Ready.',
+} as const satisfies Record<string, string>;
+
+export type ConditionType = keyof typeof CONDITIONS;
+
+/** One reason: where it may stand, what it means and what a user can do about it. */
+export interface ReasonEntry {
+  readonly types: readonly ConditionType[];
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
+const NOTHING = 'Nothing to do.';
+
+/**
+ * The closed list of reasons. A message adds the names and numbers of the case; meaning and remedy are what holds for
+ * every case.
+ *
+ * Guarantees: a reason never changes its meaning; scripts may match on it.
+ */
+export const REASONS = {
+  Serving: {
+    types: ['Ready', 'EndpointReady'],
+    meaning: 'The endpoint answers requests.',
+    remedy: NOTHING,
+  },
+  Suspended: {
+    types: ['Ready', 'Placed', 'EnginesReady', 'EndpointReady', 'ScalingActive'],
+    meaning: 'spec.suspend took the engines away.',
+    remedy: 'Set spec.suspend to false to serve again.',
+  },
+  NoReplicasWanted: {
+    types: ['Ready', 'Placed', 'EnginesReady', 'EndpointReady'],
+    meaning: 'The wanted number of replicas is 0.',
+    remedy: 'Raise spec.scaling.minReplicas, or in mode External or None scale the resource up.',
+  },
+  NotPlanned: {
+    types: ['Ready', 'Placed', 'ModelAvailable', 'EnginesReady', 'EndpointReady'],
+    meaning: 'There is no serving plan, so there is nothing to place, fetch or start.',
+    remedy: 'See condition Planned.',
+  },
+  NotPlaced: {
+    types: ['Ready'],
+    meaning: 'Engine pods wait for a node.',
+    remedy: 'See condition Placed.',
+  },
+  WeightsNotAvailable: {
+    types: ['Ready'],
+    meaning: 'The engines wait for the weights.',
+    remedy: 'See condition ModelAvailable.',
+  },
+  EnginesNotReady: {
+    types: ['Ready'],
+    meaning: 'Engines are placed and have their weights, and not enough of them answer.',
+    remedy: 'See condition EnginesReady.',
+  },
+  InvalidSpec: {
+    types: ['Ready', 'Stalled', 'Planned'],
+    meaning: 'The stored resource breaks a rule of the CRD that this operator knows and the installed CRD does not.',
+    remedy: 'Correct the field that the message names, and install the CRD of this version of the operator.',
+  },
+  NameTaken: {
+    types: ['Ready', 'Stalled'],
+    meaning: 'An object with the name of a child exists and belongs to someone else; it was left alone.',
+    remedy: 'Delete or rename that object, or give the resource another name.',
+  },
+  ChildRejected: {
+    types: ['Ready', 'Stalled'],
+    meaning: 'The API server refuses an object that the resource needs, because of a quota, a policy or its content.',
+    remedy: 'The message quotes the refusal: raise the quota, adapt the policy or correct the field it comes from.',
+  },
+
+  Planned: {
+    types: ['Planned'],
+    meaning: 'A serving plan was made; status.plan shows it.',
+    remedy: NOTHING,
+  },
+  NoGpuNodes: {
+    types: ['Planned', 'Stalled'],
+    meaning: 'No node offers the GPU resource, and no node shape is declared.',
+    remedy:
+      'Install the device plugin of the GPUs, uncordon nodes, correct spec.placement.resourceName or nodeSelector, tolerate the taints of the nodes in spec.placement.tolerations, or declare spec.placement.nodeShapes for pools that scale from zero.',
+  },
+  NoFittingGpu: {
+    types: ['Planned', 'Stalled'],
+    meaning: 'The model does not fit the GPUs that may be used; status.plan and the message say by how much.',
+    remedy:
+      'Allow larger or more GPUs a node, FP8 instead of BF16, a smaller spec.context.maxModelLen or a smaller spec.context.minConcurrency.',
+  },
+  UnknownGpuProduct: {
+    types: ['Planned', 'Stalled'],
+    meaning: 'A GPU product is named that no node and no declared node shape has.',
+    remedy: 'Use a value of the node label nvidia.com/gpu.product, or its short name, in spec.placement.products.',
+  },
+  InvalidParallelism: {
+    types: ['Planned', 'Stalled'],
+    meaning: 'The parallelism cannot split this model.',
+    remedy: 'Use a tensorParallelSize of 1, 2, 4, 8 or 16, up to 4 with FP8, or leave it out.',
+  },
+  UnsupportedEngineVersion: {
+    types: ['Planned', 'Stalled'],
+    meaning: 'The operator does not know the flags of this engine version.',
+    remedy: 'Use a version in the range that the message names, or leave spec.engine.version out.',
+  },
+  ManagedArgument: {
+    types: ['Planned', 'Stalled'],
+    meaning: 'spec.engine.args sets a flag that the operator sets.',
+    remedy: 'Remove it from spec.engine.args and use the field that the message names.',
+  },
+  UnknownArgument: {
+    types: ['Planned', 'Stalled'],
+    meaning: 'spec.engine.args holds a flag that this engine version does not have.',
+    remedy: 'Remove it, or choose an engine version that has it.',
+  },
+  InvalidQuantization: {
+    types: ['Planned', 'Stalled'],
+    meaning: 'The engine cannot load this quantization.',
+    remedy: 'Use BF16 or FP8 with vLLM, or leave spec.model.quantization out.',
+  },
+
+  Placed: {
+    types: ['Placed'],
+    meaning: 'Every wanted engine pod has a node.',
+    remedy: NOTHING,
+  },
+  Placing: {
+    types: ['Placed'],
+    meaning: 'Engine pods are being made, or wait for the scheduler or for the weights.',
+    remedy: 'Wait; condition ModelAvailable says how the weights stand.',
+  },
+  Unschedulable: {
+    types: ['Placed'],
+    meaning: 'The scheduler finds no node for an engine pod; the message quotes it.',
+    remedy: 'Free or add GPUs of the planned product, or correct selectors and tolerations in spec.placement.',
+  },
+
+  WeightsVerified: {
+    types: ['ModelAvailable'],
+    meaning: 'The weights were fetched and every file has its right size and hash.',
+    remedy: NOTHING,
+  },
+  Fetching: {
+    types: ['ModelAvailable'],
+    meaning: 'A Job is fetching the weights.',
+    remedy: 'Wait; the log of the Job shows the progress.',
+  },
+  FetchFailed: {
+    types: ['ModelAvailable', 'Stalled'],
+    meaning: 'The Job that fetches the weights gave up after its retries; it is made anew ten minutes later.',
+    remedy:
+      'The message quotes the cause: check repository and revision, the token in spec.model.source.secretRef, the way to the hub, and the size of the volume.',
+  },
+  Volume: {
+    types: ['ModelAvailable'],
+    meaning: 'The weights are read from a volume that the user keeps; the operator does not check them.',
+    remedy: NOTHING,
+  },
+  Image: {
+    types: ['ModelAvailable'],
+    meaning: 'The weights come as an OCI image that the kubelet mounts.',
+    remedy: NOTHING,
+  },
+  VolumePending: {
+    types: ['ModelAvailable'],
+    meaning: 'The PersistentVolumeClaim for the weights is not bound, or the named one does not exist.',
+    remedy:
+      'Check spec.storage: a storage class that exists and can provision the size and access mode, or a claim that exists.',
+  },
+
+  FetchUnschedulable: {
+    types: ['ModelAvailable'],
+    meaning: 'The scheduler finds no node for the Job that fetches the weights; the message quotes it.',
+    remedy:
+      'Free or add GPUs of the planned product: the Job asks for those of an engine, so that a ReadWriteOnce volume is bound where an engine fits. Or correct selectors and tolerations in spec.placement.',
+  },
+
+  AllReady: {
+    types: ['EnginesReady'],
+    meaning: 'Every wanted engine answers.',
+    remedy: NOTHING,
+  },
+  WaitingForWeights: {
+    types: ['EnginesReady'],
+    meaning: 'Engines are made once the weights are there.',
+    remedy: 'See condition ModelAvailable.',
+  },
+  Starting: {
+    types: ['EnginesReady'],
+    meaning: 'Engines are loading the model.',
+    remedy: 'Wait; loading takes minutes.',
+  },
+  NotReady: {
+    types: ['EnginesReady'],
+    meaning:
+      'An engine is not merely loading: its image cannot be pulled, or it ended with an error; the message quotes it.',
+    remedy: 'Look at the events and the log of the pod that the message names.',
+  },
+  CrashLooping: {
+    types: ['EnginesReady', 'Stalled'],
+    meaning: 'An engine ends again and again; the message quotes its last words.',
+    remedy: 'Correct what the message names, most often spec.engine.args, engine.image or the context.',
+  },
+
+  NoReadyEngine: {
+    types: ['EndpointReady'],
+    meaning: 'No engine behind the Service answers.',
+    remedy: 'See condition EnginesReady.',
+  },
+
+  Fixed: {
+    types: ['ScalingActive'],
+    meaning: 'The operator keeps the number of replicas that the spec names.',
+    remedy: NOTHING,
+  },
+  External: {
+    types: ['ScalingActive'],
+    meaning: 'spec.replicas is obeyed; whoever writes the scale subresource decides.',
+    remedy: NOTHING,
+  },
+  NotScaled: {
+    types: ['ScalingActive'],
+    meaning: 'Nothing scales the resource; spec.replicas is obeyed as it stands.',
+    remedy: NOTHING,
+  },
+  ReplicasIgnored: {
+    types: ['ScalingActive'],
+    meaning: 'spec.replicas is set, and scaling mode Builtin does not look at it.',
+    remedy: 'Remove spec.replicas, or set spec.scaling.mode to External or None.',
+  },
+
+  Progressing: {
+    types: ['Reconciling'],
+    meaning: 'Changes are under way.',
+    remedy: 'Wait; the message says for what.',
+  },
+  Stalled: {
+    types: ['Reconciling'],
+    meaning: 'Nothing is under way, because nothing can go on.',
+    remedy: 'See condition Stalled.',
+  },
+  Settled: {
+    types: ['Reconciling'],
+    meaning: 'Everything is as the observed generation wants it.',
+    remedy: NOTHING,
+  },
+  NotStalled: {
+    types: ['Stalled'],
+    meaning: 'Nothing blocks the resource for good.',
+    remedy: NOTHING,
+  },
+
+  Pinned: {
+    types: ['Reproducible'],
+    meaning: 'The model is pinned to a commit and the image to a digest.',
+    remedy: NOTHING,
+  },
+  RevisionNotPinned: {
+    types: ['Reproducible'],
+    meaning: 'spec.model.revision is not a commit, so the weights can change under the same name.',
+    remedy: 'Set spec.model.revision to the 40-digit commit of the repository.',
+  },
+  ImageNotPinned: {
+    types: ['Reproducible'],
+    meaning: 'The engine image is named by tag, so it can change under the same name.',
+    remedy: 'Set spec.engine.image to name@sha256:digest.',
+  },
+} as const satisfies Record<string, ReasonEntry>;
+
+/** Any reason of the list. */
+export type Reason = keyof typeof REASONS;
+
+/** The reasons that may stand in a condition of type `T`: a stray literal does not compile. */
+export type ReasonOf<T extends ConditionType> = {
+  [R in Reason]: T extends (typeof REASONS)[R]['types'][number] ? R : never;
+}[Reason];
+
+export type ConditionStatus = 'True' | 'False' | 'Unknown';
+
+/** `metav1.Condition` as it is stored. */
+export interface Condition {
+  type: string;
+  status: ConditionStatus;
+  reason: string;
+  message: string;
+  lastTransitionTime: string;
+  observedGeneration?: number | undefined;
+}
+
+/** What `setCondition` is told: a condition without its time, its reason checked against its type. */
+export type ConditionUpdate<T extends ConditionType = ConditionType> = {
+  [K in T]: {
+    readonly type: K;
+    readonly status: ConditionStatus;
+    readonly reason: ReasonOf<K>;
+    readonly message: string;
+    readonly observedGeneration: number;
+  };
+}[T];
+
+/** Longest message of a condition, as the CRD declares it. */
+export const MAX_MESSAGE_LENGTH = 4096;
+
+/** The condition of that type, if there is one. */
+export function condition(conditions: readonly Condition[] | undefined, type: ConditionType): Condition | undefined {
+  return conditions?.find((candidate) => candidate.type === type);
+}
+
+/**
+ * The conditions with one of them set.
+ *
+ * Guarantees: `lastTransitionTime` moves only when the status flips; the very same array comes back when nothing
+ * changed, so `===` tells whether there is something to write; order is kept, new types go last; a message too long for
+ * the CRD is cut, since a status that cannot be written helps nobody.
+ *
+ * @param now RFC 3339, as `metav1.Time` is written.
+ */
+export function setCondition(
+  conditions: readonly Condition[],
+  update: ConditionUpdate,
+  now: string,
+): readonly Condition[] {
+  const index = conditions.findIndex((candidate) => candidate.type === update.type);
+  const before = conditions[index];
+  const message = clip(update.message);
+  if (
+    before !== undefined &&
+    before.status === update.status &&
+    before.reason === update.reason &&
+    before.message === message &&
+    before.observedGeneration === update.observedGeneration
+  ) {
+    return conditions;
+  }
+  const after: Condition = {
+    type: update.type,
+    status: update.status,
+    reason: update.reason,
+    message,
+    lastTransitionTime: before?.status === update.status ? before.lastTransitionTime : now,
+    observedGeneration: update.observedGeneration,
+  };
+  return before === undefined ? [...conditions, after] : conditions.with(index, after);
+}
+
+const clip = (message: string): string =>
+  message.length <= MAX_MESSAGE_LENGTH ? message : `${message.slice(0, MAX_MESSAGE_LENGTH - 1)}…`;
