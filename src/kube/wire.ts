@@ -48,3 +48,12 @@ export interface ObjectKey {
   readonly namespace?: string;
   readonly name: string;
 }
+
+/** What a cache hands out: shared by all readers, so nobody may write to it. */
+export type DeepReadonly<T> = T extends (...args: never[]) => unknown
+  ? T
+  : T extends readonly (infer U)[]
+    ? readonly DeepReadonly<U>[]
+    : T extends object
+      ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+      : T;
