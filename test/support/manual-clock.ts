@@ -46,7 +46,9 @@ export class ManualClock implements Clock {
     const end = this.#elapsedMs + ms;
     await settle();
     for (;;) {
-      const next = this.#timers.filter((timer) => timer.due <= end).sort((a, b) => a.due - b.due || a.order - b.order)[0];
+      const next = this.#timers
+        .filter((timer) => timer.due <= end)
+        .sort((a, b) => a.due - b.due || a.order - b.order)[0];
       if (!next) break;
       this.#timers = this.#timers.filter((timer) => timer !== next);
       this.#elapsedMs = Math.max(this.#elapsedMs, next.due);
