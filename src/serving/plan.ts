@@ -69,7 +69,15 @@ export type PlanOutcome =
   | {
       readonly fits: false;
       /** A reason of the closed list in api/conditions. */
-      readonly reason: 'NoGpuNodes' | 'NoFittingGpu' | 'UnknownGpuProduct' | 'InvalidParallelism' | 'UnsupportedEngineVersion' | 'ManagedArgument' | 'UnknownArgument' | 'InvalidQuantization';
+      readonly reason:
+        | 'NoGpuNodes'
+        | 'NoFittingGpu'
+        | 'UnknownGpuProduct'
+        | 'InvalidParallelism'
+        | 'UnsupportedEngineVersion'
+        | 'ManagedArgument'
+        | 'UnknownArgument'
+        | 'InvalidQuantization';
       /** What is wrong, which field, with numbers. */
       readonly message: string;
       /** What the user can do. */
@@ -82,3 +90,15 @@ export interface PlanRequest {
   readonly spec: QwenCoderSpec;
   readonly nodes: readonly GpuNode[];
 }
+
+/** A request that no plan serves. */
+export type PlanFailure = Extract<PlanOutcome, { fits: false }>;
+
+/** A refusal before any candidate was tried. */
+export const refuse = (reason: PlanFailure['reason'], message: string, remedy: string): PlanFailure => ({
+  fits: false,
+  reason,
+  message,
+  remedy,
+  rejected: [],
+});

@@ -1,0 +1,48 @@
+/** The model, the GPUs and the engines as pure functions. */
+export * from './plan.ts';
+export {
+  CHECKPOINTS,
+  GENERATION_DEFAULTS,
+  GIB,
+  MIB,
+  MODEL,
+  VLLM_QUANTIZATIONS,
+  type Checkpoint,
+} from './model-profile.ts';
+export {
+  catalogueMemoryBytes,
+  findGpu,
+  GPU_MODELS,
+  hasMemory,
+  isProduct,
+  isWholeGpu,
+  shortName,
+  type GpuModel,
+} from './gpu-catalogue.ts';
+export {
+  concurrency,
+  fits,
+  kvGeometry,
+  loggedConcurrency,
+  maxTokens,
+  needBlocks,
+  overheadBytesPerGpu,
+  poolBlocks,
+  tensorParallelSizes,
+  weightBytesPerGpu,
+  type KvGeometry,
+  type KvShape,
+} from './memory.ts';
+export {
+  DEFAULT_VLLM_VERSION,
+  findVllmVersion,
+  SUPPORTED_VLLM,
+  vllmVersion,
+  type VllmVersion,
+  type VllmVersionFacts,
+} from './engines/vllm-versions.ts';
+export { flagAt, readWord, type Spelling, type VllmFlag, type Word } from './engines/vllm-flags.ts';
+export { checkEngineArgs, hasPrefixCaching, vllmArgs, vllmEnv, type ArgumentProblem } from './engines/vllm-args.ts';
+export { shapeNodes } from './gpu-groups.ts';
+export { planServing } from './planner.ts';
+export { quantityBytes, quantityValue } from './quantity.ts';

@@ -1,0 +1,182 @@
+import type { QwenCoderSpec } from '../api/v1alpha1.ts';
+import { type Demand, readDemand } from './demand.ts';
+import { findGpus, type GpuGroup, largestNode, multipliesFp8 } from './gpu-groups.ts';
+import { tensorParallelSizes } from './memory.ts';
+import { CHECKPOINTS, VLLM_QUANTIZATIONS } from './model-profile.ts';
+import type {
+  PlanFailure,
+  PlanOutcome,
+  PlanRequest,
+  RejectedCandidate,
+  ServingPlan,
+  VllmQuantization,
+} from './plan.ts';
+import { remediesFor } from './remedies.ts';
+import { type Candidate, type Fit, judge, LEAST_PLANNED_TOKENS, type Misfit } from './verdict.ts';
+import { compareNumbers, compareText, requests } from './words.ts';
+
+/** Contexts from this part of the longest on count as equally long: nobody doubles the GPUs for two per cent. */
+const LONG_ENOUGH = 0.9;
+
+/**
+ * Chooses checkpoint, GPUs, tensor parallelism and context length for a resource, or says why nothing serves.
+ *
+ * Every quantization × GPU product × tensor parallel size is judged. What cannot hold the asked requests is rejected with the number that
+ * breaks it. What can is ranked by, in this order:
+ *
+ * 1. a context, of which `context.minConcurrency` requests are held at once, within a tenth of the longest that any candidate has;
+ * 2. how many of the wanted replicas can start on GPUs that are free; then whether a declared node shape could bring them;
+ * 3. the fewest GPUs a replica;
+ * 4. a number format that the cards multiply natively, then FP8 before BF16: half the memory traffic a token;
+ * 5. a quarter of KV memory to spare;
+ * 6. the smallest card, so that larger ones stay for who needs them; then the longer context; then the name of the product.
+ *
+ * Without memory facts for any allowed GPU that could serve, the plan is provisional: 32,768 tokens on as many GPUs as a node has, up to
+ * 4 with FP8, or the pinned numbers; its concurrency is undefined.
+ *
+ * Guarantees: a plan with memory facts holds `min(context.minConcurrency, context.maxNumSeqs)` requests of its length; the same request
+ * gives the same answer, whatever the order of its nodes.
+ * Assumes: `spec` passed its schema; `nodes` exist and are allowed by the node selector; declared shapes are added here.
+ */
+export function planServing({ spec, nodes }: PlanRequest): PlanOutcome {
+  const demand = readDemand(spec);
+  if ('fits' in demand) return demand;
+  const groups = findGpus(spec, nodes);
+  if ('fits' in groups) return groups;
+
+  const fitting: Fit[] = [];
+  const misfits: Misfit[] = [];
+  for (const candidate of candidates(demand, groups)) {
+    const verdict = judge(demand, candidate);
+    if ('reason' in verdict) misfits.push(verdict);
+    else fitting.push(verdict);
+  }
+  misfits.sort(nearestFirst);
+  const best = chooseFit(demand, fitting);
+  if (best === undefined) return noFit(demand, groups, misfits);
+  return { fits: true, plan: servingPlan(spec, demand, best), rejected: misfits.map(rejection) };
+}
+
+function candidates(demand: Demand, groups: readonly GpuGroup[]): Candidate[] {
+  return groups.flatMap((group) => {
+    if (group.memoryBytes === undefined) return [provisionalCandidate(demand, group)];
+    return demand.quantizations.flatMap((quantization) =>
+      parallelSizes(demand, quantization, group).map((tensorParallelSize) => ({
+        quantization,
+        group,
+        tensorParallelSize,
+      })),
+    );
+  });
+}
+
+/** Sizes to try: the pinned one even where no node has as many GPUs, so that its rejection says so. */
+function parallelSizes(demand: Demand, quantization: VllmQuantization, group: GpuGroup): readonly number[] {
+  const pinned = demand.tensorParallelSize;
+  const isTried = (size: number): boolean => (pinned === undefined ? size <= largestNode(group) : size === pinned);
+  return tensorParallelSizes(quantization).filter(isTried);
+}
+
+/** The one combination to try where memory is unknown: the likeliest to fit. */
+function provisionalCandidate({ quantizations, tensorParallelSize: pinned }: Demand, group: GpuGroup): Candidate {
+  const loads = (name: VllmQuantization): boolean => pinned === undefined || tensorParallelSizes(name).includes(pinned);
+  const quantization = quantizations.find(loads)!;
+  const largest = tensorParallelSizes(quantization).findLast((size) => size <= largestNode(group))!;
+  return { quantization, group, tensorParallelSize: pinned ?? largest };
+}
+
+/** The best by the order that `planServing` documents. Plans with memory facts come before provisional ones. */
+function chooseFit(demand: Demand, fitting: readonly Fit[]): Fit | undefined {
+  const sized = fitting.filter((fit) => fit.sized !== undefined);
+  const rivals = sized.length > 0 ? sized : fitting;
+  const longest = Math.max(...rivals.map((fit) => fit.maxModelLen));
+  const isLongEnough = (fit: Fit): boolean => fit.maxModelLen >= longest * LONG_ENOUGH;
+  return rivals.filter(isLongEnough).sort((left, right) => compareFits(demand, left, right))[0];
+}
+
+function compareFits(demand: Demand, left: Fit, right: Fit): number {
+  const [a, b] = [left.candidate, right.candidate];
+  const fewerGpus = a.tensorParallelSize - b.tensorParallelSize;
+  return (
+    startable(demand, b) - startable(demand, a) ||
+    Number(hasShape(b)) - Number(hasShape(a)) ||
+    // Where memory is unknown, more GPUs are likelier to be enough.
+    (left.sized ? fewerGpus : -fewerGpus) ||
+    Number(isNative(b)) - Number(isNative(a)) ||
+    VLLM_QUANTIZATIONS.indexOf(a.quantization) - VLLM_QUANTIZATIONS.indexOf(b.quantization) ||
+    Number(right.sized?.hasHeadroom ?? false) - Number(left.sized?.hasHeadroom ?? false) ||
+    (a.group.memoryBytes ?? 0) - (b.group.memoryBytes ?? 0) ||
+    right.maxModelLen - left.maxModelLen ||
+    compareText(a.group.product ?? '', b.group.product ?? '')
+  );
+}
+
+/** Replicas of the wanted ones that free GPUs take. */
+function startable({ replicas }: Demand, { group, tensorParallelSize }: Candidate): number {
+  const places = group.nodes.map((node) => Math.floor(Math.max(0, node.free) / tensorParallelSize));
+  return Math.min(
+    replicas,
+    places.reduce((sum, count) => sum + count, 0),
+  );
+}
+
+const hasShape = ({ group, tensorParallelSize }: Candidate): boolean =>
+  group.nodes.some((node) => !node.exists && node.gpus >= tensorParallelSize);
+
+const isNative = ({ quantization, group }: Candidate): boolean => quantization === 'BF16' || multipliesFp8(group);
+
+function servingPlan(
+  spec: QwenCoderSpec,
+  demand: Demand,
+  { candidate, maxModelLen, maxNumSeqs, sized }: Fit,
+): ServingPlan {
+  const { quantization, group, tensorParallelSize } = candidate;
+  const checkpoint = CHECKPOINTS[quantization];
+  return {
+    engine: 'VLLM',
+    engineVersion: demand.version.version,
+    quantization,
+    repository: spec.model.repository ?? checkpoint.repository,
+    revision: spec.model.revision ?? 'main',
+    gpuProduct: group.product,
+    gpuName: group.name,
+    gpuMemoryBytes: group.memoryBytes,
+    gpusPerReplica: tensorParallelSize,
+    tensorParallelSize,
+    maxModelLen,
+    maxNumSeqs,
+    kvCacheDtype: demand.kvCacheDtype,
+    gpuMemoryUtilizationPercent: demand.utilizationPercent,
+    concurrency: sized?.concurrency,
+    memory: sized?.memory,
+    weightBytes: checkpoint.bytes,
+  };
+}
+
+const rejection = ({ candidate, reason }: Misfit): RejectedCandidate => ({
+  quantization: candidate.quantization,
+  gpuName: candidate.group.name,
+  tensorParallelSize: candidate.tensorParallelSize,
+  reason,
+});
+
+/** What misses least memory first; what misses something else than memory last. */
+const nearestFirst = (left: Misfit, right: Misfit): number =>
+  compareNumbers(left.shortfallBytes ?? Infinity, right.shortfallBytes ?? Infinity) ||
+  left.candidate.tensorParallelSize - right.candidate.tensorParallelSize ||
+  VLLM_QUANTIZATIONS.indexOf(left.candidate.quantization) - VLLM_QUANTIZATIONS.indexOf(right.candidate.quantization) ||
+  compareText(left.candidate.group.product ?? '', right.candidate.group.product ?? '') ||
+  (left.candidate.group.memoryBytes ?? 0) - (right.candidate.group.memoryBytes ?? 0);
+
+function noFit(demand: Demand, groups: readonly GpuGroup[], misfits: readonly Misfit[]): PlanFailure {
+  const nearest = misfits[0]!;
+  const { quantization, group, tensorParallelSize } = nearest.candidate;
+  const length = demand.maxModelLen ?? `at least ${LEAST_PLANNED_TOKENS}`;
+  return {
+    fits: false,
+    reason: 'NoFittingGpu',
+    message: `No GPU can serve ${requests(demand.concurrency)} of ${length} tokens at once. The nearest, ${quantization} on ${tensorParallelSize}x ${group.name}, ${nearest.reason}.`,
+    remedy: remediesFor(demand, groups, nearest),
+    rejected: misfits.map(rejection),
+  };
+}

@@ -1,0 +1,106 @@
+import type { Demand } from './demand.ts';
+import { GPU_MODELS, type GpuModel } from './gpu-catalogue.ts';
+import { type GpuGroup, groupNodes, multipliesFp8 } from './gpu-groups.ts';
+import { tensorParallelSizes, weightBytesPerGpu } from './memory.ts';
+import { MIB } from './model-profile.ts';
+import type { VllmQuantization } from './plan.ts';
+import { type Candidate, type Fit, judge, type Misfit } from './verdict.ts';
+import { anyOf } from './words.ts';
+
+/** Most of a GPU's memory that is suggested to a user; the rest is for the driver and for what else runs there. */
+const MOST_UTILIZATION_PERCENT = 95;
+
+/** What a user can do when nothing fits: fields to change for the nearest candidate, and GPUs that would do. */
+export function remediesFor(demand: Demand, groups: readonly GpuGroup[], nearest: Misfit): string {
+  const changes = changesFor(demand, nearest.candidate);
+  return [
+    changes.length === 0 ? '' : `Set ${anyOf(changes)}.`,
+    roomyCards(demand),
+    isForLlamaCpp(groups)
+      ? '4-bit GGUF checkpoints on llama.cpp are made for such cards; this version of the operator does not serve them.'
+      : '',
+  ]
+    .filter((remedy) => remedy !== '')
+    .join(' ');
+}
+
+/** Fields that would make a candidate fit, each alone. */
+function changesFor(demand: Demand, candidate: Candidate): string[] {
+  const wouldFit = (change: Partial<Demand>): Fit | undefined => {
+    const verdict = judge({ ...demand, ...change }, candidate);
+    return 'reason' in verdict ? undefined : verdict;
+  };
+  const changes: string[] = [];
+  const smaller = tensorParallelSizes(candidate.quantization).findLast((size) => size < candidate.tensorParallelSize);
+  if (
+    demand.tensorParallelSize !== undefined &&
+    smaller !== undefined &&
+    isServed(demand, { ...candidate, tensorParallelSize: smaller })
+  ) {
+    changes.push(`spec.parallelism.tensorParallelSize to ${smaller}`);
+  }
+  for (let fewer = demand.concurrency - 1; fewer >= 1; fewer -= 1) {
+    if (!wouldFit({ concurrency: fewer })) continue;
+    changes.push(`spec.context.minConcurrency to ${fewer}`);
+    break;
+  }
+  const shorter = demand.maxModelLen === undefined ? undefined : wouldFit({ maxModelLen: undefined });
+  if (shorter) changes.push(`spec.context.maxModelLen to ${shorter.maxModelLen} or less`);
+  const unpinned = demand.maxNumSeqs === undefined ? undefined : wouldFit({ maxNumSeqs: undefined });
+  if (unpinned?.sized) changes.push(`spec.context.maxNumSeqs to ${unpinned.sized.blocks} or less`);
+  if (demand.kvCacheDtype === 'BF16' && multipliesFp8(candidate.group) && wouldFit({ kvCacheDtype: 'FP8' })) {
+    changes.push('spec.context.kvCacheDtype to FP8');
+  }
+  if (
+    demand.utilizationPercent < MOST_UTILIZATION_PERCENT &&
+    wouldFit({ utilizationPercent: MOST_UTILIZATION_PERCENT })
+  ) {
+    changes.push(`spec.context.gpuMemoryUtilizationPercent to ${MOST_UTILIZATION_PERCENT}`);
+  }
+  return changes;
+}
+
+const isServed = (demand: Demand, candidate: Candidate): boolean => !('reason' in judge(demand, candidate));
+
+/** Cards that stand for their size when a message says what would fit. */
+const REPRESENTATIVES = ['RTX5090-32GB', 'L40S-48GB', 'H100-80GB', 'RTXPRO6000-96GB', 'H200-141GB', 'B200-180GB'];
+
+/** Which GPUs would do what is asked, by size: for the first quantization that any of them serves. */
+function roomyCards(demand: Demand): string {
+  for (const quantization of demand.quantizations) {
+    const cards: { size: number; text: string }[] = [];
+    for (const model of GPU_MODELS.filter(({ name }) => REPRESENTATIVES.includes(name))) {
+      const size = smallestSize(demand, quantization, model);
+      if (size === undefined || size === cards.at(-1)?.size) continue;
+      cards.push({ size, text: `${size}x ${model.nominalGib} GB` });
+    }
+    if (cards.length > 0)
+      return `${quantization} fits on ${anyOf(cards.map(({ text }) => text))} in one node, or more.`;
+  }
+  return 'Ask for a shorter context or fewer requests at once.';
+}
+
+function smallestSize(demand: Demand, quantization: VllmQuantization, model: GpuModel): number | undefined {
+  const { name, labels, memoryMib, computeCapability } = model;
+  const node = {
+    name,
+    product: labels[0],
+    memoryBytes: memoryMib * MIB,
+    computeCapability,
+    gpus: 16,
+    free: 0,
+    exists: false,
+  };
+  const group = groupNodes([node])[0]!;
+  const pinned = demand.tensorParallelSize;
+  const sizes = tensorParallelSizes(quantization).filter((size) => pinned === undefined || size === pinned);
+  return sizes.find((tensorParallelSize) => isServed(demand, { quantization, group, tensorParallelSize }));
+}
+
+/** Whether no node's GPUs together hold the FP8 weights. */
+function isForLlamaCpp(groups: readonly GpuGroup[]): boolean {
+  const least = weightBytesPerGpu('FP8', 1);
+  return groups.every(
+    ({ memoryBytes, nodes }) => memoryBytes !== undefined && nodes.every(({ gpus }) => gpus * memoryBytes < least),
+  );
+}

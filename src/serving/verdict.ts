@@ -1,0 +1,150 @@
+import type { Demand } from './demand.ts';
+import { type GpuGroup, largestNode } from './gpu-groups.ts';
+import {
+  concurrency,
+  fits,
+  kvGeometry,
+  maxTokens,
+  needBlocks,
+  overheadBytesPerGpu,
+  poolBlocks,
+  weightBytesPerGpu,
+} from './memory.ts';
+import type { GpuMemory, VllmQuantization } from './plan.ts';
+import { gib, requests } from './words.ts';
+
+/** Shortest context that is planned when none is asked for: below it a coding tool cannot hold its own prompt. */
+export const LEAST_PLANNED_TOKENS = 8_192;
+
+/** Context where nothing is known of the GPUs' memory. */
+const PROVISIONAL_TOKENS = 32_768;
+
+/** Most requests decoded together, when planned: vLLM's own default for cards under 70 GiB; beyond it each one gets slow. */
+const MOST_PLANNED_SEQS = 256;
+
+/** The same where the size of the KV pool is unknown. */
+const PROVISIONAL_SEQS = 32;
+
+/** Spare KV memory, as a multiple of what is asked, that keeps a plan good if the overhead was guessed too low. */
+const HEADROOM = 1.25;
+
+/** bfloat16 needs Ampere or later. */
+const LEAST_COMPUTE_CAPABILITY = 80;
+
+/** A way to serve. */
+export interface Candidate {
+  readonly quantization: VllmQuantization;
+  readonly group: GpuGroup;
+  readonly tensorParallelSize: number;
+}
+
+/** A candidate that serves what is asked. */
+export interface Fit {
+  readonly candidate: Candidate;
+  readonly maxModelLen: number;
+  readonly maxNumSeqs: number;
+  /** Undefined without memory facts. */
+  readonly sized: SizedFit | undefined;
+}
+
+/** What memory facts tell about a candidate that serves. */
+export interface SizedFit {
+  /** Requests of full length that are held at once. */
+  readonly concurrency: number;
+  /** KV blocks of the pool. */
+  readonly blocks: number;
+  readonly memory: GpuMemory;
+  readonly hasHeadroom: boolean;
+}
+
+/** A candidate that does not. */
+export interface Misfit {
+  readonly candidate: Candidate;
+  /** Goes on after the candidate's name: "needs 41.5 GiB a GPU …". */
+  readonly reason: string;
+  /** Bytes a GPU that are missing; undefined where memory is not what is missing. */
+  readonly shortfallBytes: number | undefined;
+}
+
+/** Whether a candidate serves what is asked, and with which numbers. */
+export function judge(demand: Demand, candidate: Candidate): Fit | Misfit {
+  const { group, tensorParallelSize } = candidate;
+  const misfit = (reason: string): Misfit => ({ candidate, reason, shortfallBytes: undefined });
+  const most = largestNode(group);
+  if (most < tensorParallelSize) {
+    return misfit(`needs ${tensorParallelSize} GPUs on one node; the largest node has ${most}`);
+  }
+  if (group.computeCapability !== undefined && group.computeCapability < LEAST_COMPUTE_CAPABILITY) {
+    const [has, needs] = [group.computeCapability, LEAST_COMPUTE_CAPABILITY].map((times10) =>
+      (times10 / 10).toFixed(1),
+    );
+    return misfit(`has compute capability ${has}; bfloat16 needs ${needs}`);
+  }
+  if (group.isAmd && !demand.hasOwnImage) {
+    return misfit(
+      `needs an image built for ROCm in spec.engine.image; vllm/vllm-openai:v${demand.version.version} is built for CUDA`,
+    );
+  }
+  if (group.memoryBytes === undefined) return provisionalFit(demand, candidate);
+  return judgeMemory(demand, candidate, group.memoryBytes);
+}
+
+function provisionalFit(demand: Demand, candidate: Candidate): Fit {
+  return {
+    candidate,
+    maxModelLen: demand.maxModelLen ?? PROVISIONAL_TOKENS,
+    maxNumSeqs: demand.maxNumSeqs ?? Math.max(demand.concurrency, PROVISIONAL_SEQS),
+    sized: undefined,
+  };
+}
+
+function judgeMemory(demand: Demand, candidate: Candidate, total: number): Fit | Misfit {
+  const { version, concurrency: asked, kvCacheDtype, prefixCaching } = demand;
+  const { quantization, tensorParallelSize } = candidate;
+  const usable = Math.floor((total * demand.utilizationPercent) / 100);
+  const weights = weightBytesPerGpu(quantization, tensorParallelSize);
+  const overhead = overheadBytesPerGpu(tensorParallelSize);
+  const left = usable - weights - overhead;
+  const { reservedBlocks } = version;
+  const geometry = kvGeometry({ tensorParallelSize, kvCacheDtype, prefixCaching, reservedBlocks });
+  const blocks = poolBlocks(geometry, left);
+  const bytesOf = (tokens: number): number =>
+    (asked * needBlocks(geometry, tokens) + reservedBlocks) * geometry.blockBytes;
+
+  const least = demand.maxModelLen ?? LEAST_PLANNED_TOKENS;
+  const needed = bytesOf(least);
+  const misfit = (reason: string, shortfallBytes: number): Misfit => ({ candidate, reason, shortfallBytes });
+  if (left <= 0) {
+    const parts = `${gib(weights)} of weights, about ${gib(overhead)} of overhead`;
+    return misfit(
+      `needs ${gib(weights + overhead)} a GPU before any request (${parts}); ${gib(usable)} of ${gib(total)} are usable`,
+      needed - left,
+    );
+  }
+  if (!fits(geometry, blocks, least, asked)) {
+    const held = concurrency(geometry, blocks, least);
+    return misfit(
+      `needs ${gib(needed)} of KV memory a GPU for ${requests(asked)} of ${least} tokens; ${gib(left)} are left, enough for ${held}`,
+      needed - left,
+    );
+  }
+  const seqs = demand.maxNumSeqs;
+  if (seqs !== undefined && version.seqsBoundByPool && seqs > blocks) {
+    return misfit(
+      `has room for ${blocks} KV blocks, and vLLM ${version.version} does not start with more sequences than blocks; spec.context.maxNumSeqs is ${seqs}`,
+      (seqs - blocks) * geometry.blockBytes,
+    );
+  }
+  const maxModelLen = demand.maxModelLen ?? maxTokens(geometry, blocks, asked);
+  return {
+    candidate,
+    maxModelLen,
+    maxNumSeqs: seqs ?? Math.max(asked, Math.min(MOST_PLANNED_SEQS, concurrency(geometry, blocks, 1))),
+    sized: {
+      concurrency: concurrency(geometry, blocks, maxModelLen),
+      blocks,
+      memory: { total, usable, weights, overhead, kvPool: blocks * geometry.blockBytes },
+      hasHeadroom: left >= bytesOf(maxModelLen) * HEADROOM,
+    },
+  };
+}
