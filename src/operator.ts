@@ -1,0 +1,138 @@
+import { hostname } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import { KubeConfig } from '@kubernetes/client-node';
+import type { QwenCoderDeployment } from './api/index.ts';
+import { EventRecorder, KubeClient, LeaseElection, eventStore, leaseIdentity, leaseStore } from './kube/index.ts';
+import type { OperatorOptions } from './options.ts';
+import { Apply, InformerCaches, OperatorMetrics, Reconciler, collectFrom } from './reconcile/index.ts';
+import type { WeightsAccess } from './render/index.ts';
+import { Controller, type Log, Manager, Metrics, Probes, systemClock } from './runtime/index.ts';
+
+export const PROGRAM = 'qwen-coder-operator';
+
+/** Streams send a bookmark a minute; three minutes of silence mean that the caches show the past. */
+const STALE_MS = 180_000;
+
+/**
+ * Runs the operator until `signal` aborts. Rejects when leadership was lost or a part failed: the process must then end, because it knows
+ * a world that may have passed.
+ */
+export async function runOperator(
+  options: OperatorOptions,
+  version: string,
+  log: Log,
+  signal: AbortSignal,
+): Promise<void> {
+  const clock = systemClock;
+  const metrics = new Metrics({ process: true });
+  const operatorMetrics = new OperatorMetrics(metrics, clock, { version, node: process.version });
+  const config = kubeConfig(options);
+  const identity = leaseIdentity(hostname(), randomUUID());
+
+  const client = KubeClient.connect(config, {
+    clock,
+    userAgent: `${PROGRAM}/${version}`,
+    requestsPerSecond: options['requests-per-second'],
+    burst: options.burst,
+    http1: options.http1,
+    fence: () => election.fence(),
+    onRequest: metrics.requests(),
+  });
+
+  const caches = new InformerCaches({
+    client,
+    namespaces: options.namespaces,
+    enqueue: (key, priority) => controller.add(key, { priority }),
+    onError: (error, kind) => {
+      operatorMetrics.watchFailed(kind);
+      log.warn('a watch was interrupted and is resumed', { kind, error });
+    },
+  });
+  collectFrom(metrics, caches);
+  const recorder = new EventRecorder({
+    store: eventStore(client),
+    clock,
+    controller: `qwencoder.dev/${PROGRAM}`,
+    instance: identity,
+    onFailure: (error) => log.warn('an event was not recorded', { error }),
+  });
+  const reconciler = new Reconciler({
+    caches,
+    apply: new Apply(client, caches),
+    clock,
+    metrics: operatorMetrics,
+    weightsAccess: weightsAccess(options),
+    announce: (resource, type, reason, note) =>
+      recorder.record(referenceTo(resource), { type, reason, action: 'Reconcile', note }),
+  });
+  const controller = new Controller({
+    name: 'qwencoderdeployment',
+    reconcile: reconciler.reconcile,
+    clock,
+    log,
+    workers: options.workers,
+    metrics: metrics.controller('qwencoderdeployment', options.workers),
+    queue: { metrics: metrics.queue('qwencoderdeployment') },
+  });
+  const election = new LeaseElection({
+    store: leaseStore(client),
+    key: { namespace: options['lease-namespace'], name: options['lease-name'] },
+    identity,
+    clock,
+    random: Math.random,
+    onLeading: metrics.leader(options['lease-name']),
+    onHolder: (holder, isSelf) => log.info('the lease has a holder', { holder, isSelf }),
+    onFailure: (error) => {
+      operatorMetrics.leaseFailed();
+      log.warn('the lease could not be read or renewed', { error });
+    },
+  });
+  const manager: Manager = new Manager({
+    log,
+    clock,
+    probes: new Probes({
+      port: options['http-port'],
+      readiness: [{ name: 'manager', check: () => manager.readiness.check() }],
+      liveness: [
+        {
+          name: 'watches',
+          check: () =>
+            caches.staleForMs > STALE_MS ? `nothing heard for ${Math.round(caches.staleForMs / 1000)} s` : undefined,
+        },
+      ],
+      metrics: { contentType: metrics.contentType, text: () => metrics.text() },
+    }),
+    informers: [{ name: 'caches', start: (running) => caches.start(running), stop: () => caches.stop() }],
+    election,
+    controllers: [recorder, controller],
+  });
+  try {
+    await manager.run(signal);
+  } finally {
+    await client.close();
+  }
+}
+
+function kubeConfig(options: OperatorOptions): KubeConfig {
+  const config = new KubeConfig();
+  if (options.kubeconfig === undefined) config.loadFromDefault();
+  else config.loadFromFile(options.kubeconfig);
+  return config;
+}
+
+function weightsAccess(options: OperatorOptions): WeightsAccess {
+  const [configMap, key] = options['weights-ca-configmap']?.split('/') ?? [];
+  return {
+    proxy: options['weights-proxy'],
+    noProxy: options['weights-no-proxy'],
+    authorities: configMap !== undefined && key !== undefined ? { configMap, key } : undefined,
+  };
+}
+
+const referenceTo = ({ apiVersion, kind, metadata: { namespace, name, uid } }: QwenCoderDeployment) => ({
+  apiVersion,
+  kind,
+  namespace,
+  name,
+  uid,
+});

@@ -1,0 +1,96 @@
+import type { QwenCoderDeployment, QwenCoderSpec } from '../api/index.ts';
+import type { ControllerRevision, Deployment, Job, KubeObject, PersistentVolumeClaim } from '../kube/index.ts';
+import {
+  COMPONENT,
+  type LiveVolume,
+  type Owner,
+  REVISION,
+  type Revision,
+  SLOT,
+  readRevision,
+  weightsClaimName,
+  weightsJob,
+} from '../render/index.ts';
+import type { GpuInventory } from './inventory.ts';
+import { type Facts, type LiveSlot, type ModelState, type PodFacts, isTerminating } from './facts.ts';
+import { modelStateOf } from './projections.ts';
+
+/** What the operator has in memory of the cluster. */
+export interface Caches {
+  resource(key: string): QwenCoderDeployment | undefined;
+  /** Live children of a resource, of every kind that we make. */
+  children(key: string): readonly KubeObject[];
+  /** Pods labelled as a resource's. */
+  pods(key: string): readonly PodFacts[];
+  readonly inventory: GpuInventory;
+}
+
+/** Gathers the facts about one resource, from memory alone. */
+export function observe(
+  caches: Caches,
+  key: string,
+  owner: Owner,
+  resource: QwenCoderDeployment,
+  spec: QwenCoderSpec,
+): Facts {
+  const children = caches.children(key);
+  const all = caches.pods(key);
+  const pods = all.filter((pod) => pod.metadata.labels?.[COMPONENT] === 'engine');
+  return {
+    owner,
+    generation: resource.metadata.generation ?? 0,
+    spec,
+    revisions: ofKind<ControllerRevision>(children, 'ControllerRevision')
+      .map(readRevision)
+      .sort((a, b) => b.number - a.number),
+    slots: ofKind<Deployment>(children, 'Deployment')
+      .map((deployment) => liveSlot(deployment, pods))
+      .sort((a, b) => a.index - b.index),
+    pods,
+    isUnplaced: all.some((pod) => pod.unschedulable !== undefined && !isTerminating(pod)),
+    children,
+    nodes: once(() => caches.inventory.nodes(spec.placement, key)),
+  };
+}
+
+/** How the weights of a revision stand. */
+export function observeModel(caches: Caches, key: string, facts: Facts, revision: Revision): ModelState {
+  const { source } = facts.spec.model;
+  if (source.type !== 'HuggingFace') return { state: 'not-fetched', source: source.type };
+  const name = weightsJob(facts.owner, facts.spec, revision.plan)!.metadata!.name;
+  const job = ofKind<Job>(facts.children, 'Job').find((candidate) => candidate.metadata?.name === name);
+  const all = caches.pods(key);
+  const pods = all.filter((pod) => pod.metadata.labels?.['batch.kubernetes.io/job-name'] === name);
+  return modelStateOf(job, pods);
+}
+
+/** The claim of a revision's weights; undefined while there is none. */
+export function observeVolume({ children, owner, spec }: Facts, { plan }: Revision): LiveVolume | undefined {
+  const name = weightsClaimName(owner.name, spec, plan);
+  const claim = ofKind<PersistentVolumeClaim>(children, 'PersistentVolumeClaim').find(
+    ({ metadata }) => metadata?.name === name,
+  );
+  const size = claim?.spec?.resources?.requests?.['storage'];
+  return size === undefined ? undefined : { size, isBound: claim?.status?.phase === 'Bound' };
+}
+
+export const ofKind = <T extends KubeObject>(objects: readonly KubeObject[], kind: string): T[] =>
+  objects.filter((object): object is T => object.kind === kind);
+
+function liveSlot(deployment: Deployment, pods: readonly PodFacts[]): LiveSlot {
+  const labels = deployment.spec?.template.metadata?.labels ?? {};
+  const index = Number(labels[SLOT]);
+  return {
+    index,
+    revisionHash: labels[REVISION] ?? '',
+    // A pod of an older revision may outlive the Deployment's change; it does not count for the new one.
+    pods: pods.filter(
+      (pod) => pod.metadata.labels?.[SLOT] === String(index) && pod.metadata.labels[REVISION] === labels[REVISION],
+    ),
+  };
+}
+
+function once<T>(compute: () => T): () => T {
+  let value: { readonly of: T } | undefined;
+  return () => (value ??= { of: compute() }).of;
+}

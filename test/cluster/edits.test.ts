@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { customResourceDefinition } from '../../src/api/index.ts';
+import { canonicalJson } from '../../src/render/index.ts';
+import { scaledClock } from '../support/scaled-clock.ts';
+import { EDITS, type Edit } from './edits.ts';
+import { shape } from './shape.ts';
+import { World, eventually } from './world.ts';
+
+let world: World;
+let namespace: string;
+
+beforeAll(async () => {
+  world = await World.start({
+    nodes: '8xH100-80GB*4,8xL40S-48GB',
+    simulator: { clock: scaledClock(50), loadSeconds: 5 },
+  });
+  namespace = await world.namespace();
+  for (const name of ['checkpoints', 'other', 'mine']) await world.claimWithCheckpoint(namespace, name);
+});
+
+afterAll(async () => {
+  await world?.stop();
+});
+
+describe('every field can be edited on a live resource', () => {
+  test('the walk leaves no field out', () => {
+    const walked = new Set(EDITS.map(({ path }) => path));
+    expect([...leaves()].filter((path) => !walked.has(path))).toEqual([]);
+  });
+
+  const cases = EDITS.map((edit) => ({ path: edit.path, edit }));
+
+  test.each(cases.filter(({ edit }) => !('refused' in edit)))(
+    '$path takes effect, and going back restores what was',
+    async ({ edit }) => {
+      const before = await started(edit);
+      await world.apply(namespace, NAME, edit.to);
+      await eventually(async () => expect(isShown(edit, before, await shape(world, namespace, NAME))).toBe(true));
+      await world.apply(namespace, NAME, edit.from ?? {});
+      await eventually(async () => expect(edit.stays ? before : await shape(world, namespace, NAME)).toEqual(before));
+    },
+  );
+
+  test.each(cases.filter(({ edit }) => 'refused' in edit))(
+    '$path is refused by name, and nothing changes',
+    async ({ edit }) => {
+      const before = await started(edit);
+      await expect(refusal(edit)).resolves.toMatch((edit as Extract<Edit, { refused: RegExp }>).refused);
+      expect(await shape(world, namespace, NAME)).toEqual(before);
+      await world.apply(namespace, NAME, edit.from ?? {});
+    },
+  );
+});
+
+const NAME = 'coder';
+
+/** The children once the resource is as it is before the edit. */
+async function started({ from = {} }: Edit): Promise<object[]> {
+  await world.apply(namespace, NAME, from);
+  await world.settled(namespace, NAME);
+  return shape(world, namespace, NAME);
+}
+
+/** Whether the text that tells the edit came or went with it. */
+function isShown(edit: Edit, before: object[], after: object[]): boolean {
+  const [was, is] = [canonicalJson(before), canonicalJson(after)];
+  if ('shows' in edit) return !was.includes(edit.shows) && is.includes(edit.shows);
+  return 'hides' in edit && was.includes(edit.hides) && !is.includes(edit.hides);
+}
+
+/** Why an edit is refused: by the API server at once, or by the operator in a condition. */
+async function refusal(edit: Edit): Promise<string> {
+  try {
+    await world.apply(namespace, NAME, edit.to);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return (await world.condition(namespace, NAME, 'Stalled', { status: 'True' })).message;
+}
+
+interface Schema {
+  readonly type?: string;
+  readonly properties?: Record<string, Schema>;
+  readonly items?: Schema;
+}
+
+/** Leaves of the spec as the CRD declares them, lists and maps seen through. */
+function* leaves(schema: Schema = specSchema(), path: readonly string[] = []): Generator<string> {
+  const inner = schema.items ?? schema;
+  if (inner.properties === undefined) yield path.join('.');
+  for (const [key, child] of Object.entries(inner.properties ?? {})) yield* leaves(child, [...path, key]);
+}
+
+const specSchema = (): Schema =>
+  (customResourceDefinition().spec.versions[0] as unknown as { schema: { openAPIV3Schema: Schema } }).schema
+    .openAPIV3Schema.properties!['spec']!;

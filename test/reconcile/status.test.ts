@@ -1,0 +1,151 @@
+import { describe, expect, test } from 'vitest';
+import type { QwenCoderSpecInput, QwenCoderStatus } from '../../src/api/index.ts';
+import { Status } from '../../src/api/index.ts';
+import type { Facts, ModelState } from '../../src/reconcile/facts.ts';
+import type { Outcome } from '../../src/reconcile/outcome.ts';
+import { invalidStatus, statusOf } from '../../src/reconcile/status.ts';
+import { facts, liveSlot, plan, pod, revision, spec } from '../support/builders.ts';
+
+const NOW = '2026-01-01T00:00:00Z';
+const current = revision();
+const planned = { planned: true, revision: current, rejected: [] } as const;
+const verified: ModelState = { state: 'verified' };
+
+interface Situation {
+  readonly input?: QwenCoderSpecInput;
+  readonly facts?: Partial<Facts>;
+  readonly outcome?: Partial<Outcome>;
+}
+
+function outcomeOf({ input = {}, facts: over = {}, outcome = {} }: Situation): Outcome {
+  const given = facts({ spec: spec(input), revisions: [current], ...over });
+  return {
+    facts: given,
+    target: planned,
+    model: verified,
+    volume: undefined,
+    wanted: 1,
+    problem: undefined,
+    ...outcome,
+  };
+}
+
+const status = (situation: Situation, before?: QwenCoderStatus): QwenCoderStatus =>
+  statusOf(outcomeOf(situation), before, NOW);
+
+const serving: Situation = { facts: { slots: [liveSlot(0)] } };
+const starting = pod({ ready: false });
+const notPlanned = {
+  planned: false,
+  outcome: {
+    fits: false,
+    reason: 'NoFittingGpu',
+    message: 'No GPU can serve it.',
+    remedy: 'Add one.',
+    rejected: [{ quantization: 'FP8', gpuName: 'L4-24GB', tensorParallelSize: 1, reason: 'needs 77.9 GiB' }],
+  },
+} as const;
+
+const situations: Record<string, Situation> = {
+  serving: serving,
+  'being fetched': { outcome: { model: { state: 'fetching', unschedulable: undefined, trouble: undefined } } },
+  'fetched in vain': { outcome: { model: { state: 'failed', message: '404 Not Found', failedAtMs: 0 } } },
+  'without a node for the weights': {
+    outcome: { model: { state: 'fetching', unschedulable: '0/1 nodes', trouble: undefined } },
+  },
+  starting: { facts: { slots: [liveSlot(0, 'aaaaaaaaaa', [starting])] } },
+  'without a node': {
+    facts: {
+      slots: [
+        liveSlot(0, 'aaaaaaaaaa', [
+          pod({ ready: false, nodeName: undefined, unschedulable: '0/3 nodes are available' }),
+        ]),
+      ],
+    },
+  },
+  crashing: {
+    facts: {
+      slots: [
+        liveSlot(0, 'aaaaaaaaaa', [
+          pod({ ready: false, restarts: 2, trouble: { reason: 'CrashLoopBackOff', message: 'exit code 1' } }),
+        ]),
+      ],
+    },
+  },
+  'rolling out': {
+    facts: { slots: [liveSlot(0), liveSlot(1, 'bbbbbbbbbb')], revisions: [revision({ hash: 'bbbbbbbbbb' }), current] },
+    outcome: { wanted: 2 },
+  },
+  'not planned': { outcome: { target: notPlanned, model: { state: 'missing' } } },
+  'not planned any more and still serving': {
+    ...serving,
+    outcome: { target: notPlanned, model: { state: 'missing' } },
+  },
+  suspended: { input: { suspend: true }, facts: { slots: [liveSlot(0, 'aaaaaaaaaa', [])] }, outcome: { wanted: 0 } },
+  'scaled to nothing': { input: { scaling: { mode: 'External' }, replicas: 0 }, outcome: { wanted: 0 } },
+  'blocked by a taken name': {
+    outcome: { problem: { reason: 'NameTaken', message: 'Service coder exists and belongs to someone else.' } },
+  },
+  pinned: {
+    ...serving,
+    input: { engine: { image: `vllm@sha256:${'0'.repeat(64)}` } },
+    outcome: { target: { ...planned, revision: { ...current, plan: plan({ revision: 'a'.repeat(40) }) } } },
+  },
+  'on a volume larger than asked for': {
+    ...serving,
+    input: { storage: { size: '100Gi' } },
+    outcome: { volume: { size: '500Gi', isBound: true } },
+  },
+};
+
+describe('statusOf', () => {
+  test('every situation reads as reviewed', async () => {
+    const text = Object.entries(situations)
+      .map(([name, situation]) => {
+        const lines = status(situation).conditions!.map(
+          ({ type, status: is, reason, message }) =>
+            `  ${type.padEnd(15)} ${is.padEnd(7)} ${reason.padEnd(20)} ${message}`,
+        );
+        return [`A resource ${name}:`, ...lines, ''].join('\n');
+      })
+      .join('\n');
+    await expect(text).toMatchFileSnapshot('../golden/status/conditions.txt');
+  });
+
+  test.each(Object.entries(situations))('the status of a resource %s is one that the CRD takes', (_name, situation) => {
+    expect(Status.safeParse(status(situation))).toMatchObject({ success: true });
+  });
+
+  test('the same facts give the same status, so that nothing is written', () => {
+    for (const situation of Object.values(situations)) {
+      const first = status(situation);
+      expect(statusOf(outcomeOf(situation), first, '2027-01-01T00:00:00Z')).toEqual(first);
+    }
+  });
+
+  test('what was rejected stays in the status until a new plan is made', () => {
+    const before = status({ outcome: { target: notPlanned, model: { state: 'missing' } } });
+    expect(before.plan).toEqual({ rejected: [{ candidate: 'FP8 on 1x L4-24GB', reason: 'needs 77.9 GiB' }] });
+    expect(status(serving, before).plan).toMatchObject({ quantization: 'FP8', rejected: before.plan!.rejected });
+  });
+
+  test('replicas count pods, and those on their way out count no more', () => {
+    const slots = [liveSlot(0), liveSlot(1, 'aaaaaaaaaa', [pod({ slot: 1, leaving: true })])];
+    expect(status({ facts: { slots }, outcome: { wanted: 2 } })).toMatchObject({
+      replicas: 1,
+      readyReplicas: 1,
+      replicasSummary: '1/2',
+    });
+  });
+
+  test('a stored resource that breaks a rule keeps what its status said about the rest', () => {
+    const before = status(serving);
+    const after = invalidStatus({ metadata: { generation: 2 }, status: before } as never, ['spec.a: wrong'], NOW);
+    expect(after.plan).toEqual(before.plan);
+    expect(after.conditions!.find(({ type }) => type === 'Stalled')).toMatchObject({
+      status: 'True',
+      reason: 'InvalidSpec',
+      message: 'spec.a: wrong',
+    });
+  });
+});
