@@ -1,0 +1,1 @@
+export { rbac } from './installation.ts';

@@ -1,0 +1,82 @@
+import { describe, expect, test } from 'vitest';
+import { installation } from '../../src/install/installation.ts';
+import { CHILD_KINDS } from '../../src/reconcile/apply.ts';
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+interface Role {
+  readonly kind: 'Role' | 'ClusterRole';
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly rules: readonly Rule[];
+}
+
+const roles = (namespaces: string[]): Role[] =>
+  (installation({ name: 'op', namespace: 'system', version: '1', image: 'op:1', namespaces }) as Role[]).filter(
+    ({ kind }) => kind.endsWith('Role'),
+  );
+
+const modes = [
+  { name: 'in the whole cluster', namespaces: [] },
+  { name: 'in two namespaces', namespaces: ['team-a', 'team-b'] },
+];
+const READ = ['list', 'watch'];
+
+describe.each(modes)('rights of an operator that serves $name', ({ namespaces }) => {
+  const rules = roles(namespaces).flatMap((role) => role.rules);
+
+  test('hold no wildcard', () => {
+    expect(JSON.stringify(rules)).not.toContain('*');
+  });
+
+  test('reach no Secret, no Role and no inside of a pod', () => {
+    const resources = rules.flatMap((rule) => rule.resources);
+    for (const denied of [/secret/, /role/, /^pods\//, /token/, /webhook/, /nodes\//])
+      expect(resources.filter((resource) => denied.test(resource))).toEqual([]);
+  });
+
+  test('are none of those that lead to more rights', () => {
+    expect(rules.flatMap(({ verbs }) => verbs)).not.toEqual(
+      expect.arrayContaining([expect.stringMatching(/escalate|bind|impersonate|deletecollection/)]),
+    );
+  });
+
+  test('change no pod and no node', () => {
+    const verbs = rules
+      .filter(({ resources }) => resources.some((resource) => ['pods', 'nodes'].includes(resource)))
+      .flatMap((rule) => rule.verbs);
+    expect(new Set(verbs)).toEqual(new Set(READ));
+  });
+
+  /** What is made once and stays as long as its resource. */
+  const standing = ['services', 'serviceaccounts', 'poddisruptionbudgets'];
+
+  test.each(CHILD_KINDS.map(({ group, plural }) => ({ group, plural })))(
+    'cover what it does with $plural, and no more',
+    ({ group, plural }) => {
+      const verbs = rules
+        .filter(({ apiGroups, resources }) => apiGroups.includes(group) && resources.includes(plural))
+        .flatMap((rule) => rule.verbs);
+      const prune = standing.includes(plural) ? [] : ['delete'];
+      expect(new Set(verbs)).toEqual(new Set(['get', 'list', 'watch', 'create', 'patch', ...prune]));
+    },
+  );
+});
+
+describe('an operator that serves two namespaces', () => {
+  const all = roles(['team-a', 'team-b']);
+
+  test('may do in the whole cluster nothing but count GPUs', () => {
+    expect(all.filter(({ kind }) => kind === 'ClusterRole').flatMap((role) => role.rules)).toEqual([
+      { apiGroups: [''], resources: ['pods', 'nodes'], verbs: READ },
+    ]);
+  });
+
+  test('has a Role in each of them, and in its own one for its Lease', () => {
+    expect(
+      all.filter(({ kind }) => kind === 'Role').map(({ metadata }) => `${metadata.namespace}/${metadata.name}`),
+    ).toEqual(['team-a/op', 'team-b/op', 'system/op-lease']);
+  });
+});
