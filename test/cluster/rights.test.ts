@@ -1,0 +1,27 @@
+import { readFile, readdir } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { rbac } from '../../src/install/rbac.ts';
+import { type Rule, notedRights, rbacUsage } from '../history/rights.ts';
+import { OPERATOR_NAME, OPERATOR_NAMESPACE } from './operator-process.ts';
+
+describe('the rights of the operator', () => {
+  test('are all used by the tests of the whole run', async ({ skip }) => {
+    const { used, testFiles } = await notedRights();
+    const missing = (await filesWithOperator()).filter((file) => !testFiles.has(file));
+    skip(missing.length > 0, `no rights were noted by ${missing.join(', ')}`);
+    const roles = rbac(OPERATOR_NAMESPACE, OPERATOR_NAME) as readonly { readonly rules?: readonly Rule[] }[];
+    const unused = rbacUsage(
+      used,
+      roles.flatMap(({ rules }) => rules ?? []),
+    );
+    // LIST is the way to servers without WatchList, which is on by default from Kubernetes 1.34; this one has it.
+    expect(unused.filter((right) => !right.startsWith('list '))).toEqual([]);
+  });
+});
+
+/** The test files in which an operator runs under an eye. */
+async function filesWithOperator(): Promise<string[]> {
+  const names = (await readdir(import.meta.dirname)).filter((name) => name.endsWith('.test.ts'));
+  const texts = await Promise.all(names.map((name) => readFile(`${import.meta.dirname}/${name}`, 'utf8')));
+  return names.filter((_, index) => /await World\.start\(/.test(texts[index]!));
+}

@@ -1,0 +1,173 @@
+import type { Mutation } from './mutant.ts';
+
+/** Mistakes that operators make, each in one place of ours. */
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'deletes by name alone',
+    within: 'reconcile',
+    search: '{ uid, resourceVersion, signal }',
+    replacement: '{ signal }',
+    caughtBy: 'I3',
+  },
+  {
+    name: 'takes the lowest replicas away first',
+    within: 'reconcile',
+    search: 'for (let index = 0; index < wanted; index += 1) {',
+    replacement:
+      'for (let index = Math.max(0, live.length - wanted); index < Math.max(wanted, live.length); index += 1) {',
+    caughtBy: 'I3',
+  },
+  {
+    name: 'forgets a child while it prunes',
+    within: 'reconcile',
+    search: 'new Set(desired.map(nameOf))',
+    replacement: "new Set(desired.filter(({ kind }) => kind !== 'PodDisruptionBudget').map(nameOf))",
+    caughtBy: 'I3',
+  },
+  {
+    name: 'prunes what it does not own',
+    within: 'reconcile',
+    search: '|| !isControlledBy(object, owner)',
+    replacement: '',
+    caughtBy: 'I10',
+  },
+  {
+    name: 'leaves the pods of a deleted child behind',
+    within: 'reconcile',
+    search: '{ uid, resourceVersion, signal }',
+    replacement: "{ uid, resourceVersion, signal, propagationPolicy: 'Orphan' }",
+    caughtBy: 'I1',
+  },
+  {
+    name: 'owns its children without controlling them',
+    within: 'render',
+    search: 'uid: owner.uid, controller: true,',
+    replacement: 'uid: owner.uid,',
+    caughtBy: 'I1',
+  },
+  {
+    name: 'selects the engines of every resource',
+    within: 'render',
+    search: "spec: { type: 'ClusterIP', selector: engineSelector(owner.name),",
+    replacement: "spec: { type: 'ClusterIP', selector: { 'app.kubernetes.io/component': 'engine' },",
+    caughtBy: 'I1',
+  },
+  {
+    name: 'makes a child without an owner',
+    within: 'render',
+    search: "metadata: metadata(owner, childNames.engine(owner.name), 'engine'), automountServiceAccountToken: false,",
+    replacement: `metadata: { ...metadata(owner, childNames.engine(owner.name), 'engine'), ownerReferences: undefined },
+    automountServiceAccountToken: false,`,
+    caughtBy: 'I10',
+  },
+  {
+    name: 'works on for a resource that is being deleted',
+    within: 'reconcile',
+    search: 'resource === undefined || resource.metadata.deletionTimestamp !== undefined',
+    replacement: 'resource === undefined',
+    caughtBy: 'I10',
+  },
+  {
+    name: 'seizes an object that has the name of a child',
+    within: 'reconcile',
+    search: 'return labels?.[MANAGED_BY] === OPERATOR && labels[RESOURCE] === owner.name;',
+    replacement: 'return true;',
+    caughtBy: 'I10',
+  },
+  {
+    name: 'applies what it read, fields of others included',
+    within: 'reconcile',
+    search: 'this.#client.apply(resource, object,',
+    replacement: `this.#client.apply(
+      resource,
+      action.do === 'apply'
+        ? { ...object, metadata: { ...object.metadata, annotations: { ...action.live.metadata!.annotations, ...object.metadata!.annotations } } }
+        : object,`,
+    caughtBy: 'I9',
+  },
+  {
+    name: 'clears annotations before it sets its own',
+    within: 'reconcile',
+    search: "case 'apply':",
+    replacement: `case 'apply':
+          await this.#client.patch(resource, key, { type: 'merge', body: { metadata: { annotations: null } } });`,
+    caughtBy: 'I9',
+  },
+  {
+    name: 'observes a generation that is yet to come',
+    within: 'reconcile',
+    search: 'return { observedGeneration: generation, conditions',
+    replacement: 'return { observedGeneration: generation + 1, conditions',
+    caughtBy: 'I11',
+  },
+  {
+    name: 'falls back to an older generation',
+    within: 'reconcile',
+    search: 'return { observedGeneration: generation, conditions',
+    replacement: 'return { observedGeneration: generation > 2 ? 1 : generation, conditions',
+    caughtBy: 'I11',
+  },
+  {
+    name: 'is Ready before its engines are',
+    within: 'reconcile',
+    search: 'slot.index < wanted && isReady(slot)',
+    replacement: 'slot.index < wanted',
+    caughtBy: 'I11',
+  },
+  {
+    name: 'is Ready of an edit that no engine has seen',
+    within: 'reconcile',
+    search: 'if (ready.length > older.length && older.length === 0) {',
+    replacement: 'if (ready.length > 0) {',
+    caughtBy: 'I11',
+  },
+  {
+    name: 'puts the time into the status',
+    within: 'reconcile',
+    search: 'replicasSummary: `${ready}/${wanted}`',
+    replacement: 'replicasSummary: `${ready}/${wanted} ${now}`',
+    caughtBy: 'I12',
+  },
+  {
+    name: 'writes the status whether or not it changed',
+    within: 'reconcile',
+    search: 'if (canonicalJson(status) === canonicalJson(resource.status)) return;',
+    replacement: '',
+    caughtBy: 'I12',
+  },
+  {
+    name: 'applies children whether or not they changed',
+    within: 'reconcile',
+    search: "if (reason !== undefined) actions.push({ do: 'apply', object, live: current, reason });",
+    replacement: "actions.push({ do: 'apply', object, live: current, reason: reason ?? 'always' });",
+    caughtBy: 'I12',
+  },
+  {
+    name: 'renders otherwise after each start',
+    within: 'render',
+    search: '[APPLIED]: digest(child)',
+    replacement: '[APPLIED]: digest([child, process.pid])',
+    caughtBy: 'I12',
+  },
+  {
+    name: 'reports every condition with every status',
+    within: 'reconcile',
+    search: 'if (!isNews(condition.type, before?.status, condition.status)) continue;',
+    replacement: '',
+    caughtBy: 'I13',
+  },
+  {
+    name: 'logs the spec',
+    within: 'reconcile',
+    search: 'const facts = observe(',
+    replacement: "log.debug('spec', { spec: parsed.value });\n    const facts = observe(",
+    caughtBy: 'I15',
+  },
+  {
+    name: 'quotes the environment in a condition',
+    within: 'reconcile',
+    search: 'message: `spec.replicas is obeyed: ${wanted}.`',
+    replacement: 'message: `spec.replicas is obeyed: ${wanted}, ${JSON.stringify(facts.spec.engine.env)}.`',
+    caughtBy: 'I15',
+  },
+];
