@@ -1,0 +1,34 @@
+import { styleText } from 'node:util';
+
+/** A measurement by name. It prints a table, and as its last line one JSON object. */
+interface Bench {
+  readonly about: string;
+  readonly run: (args: readonly string[]) => Promise<void>;
+}
+
+const benches: Readonly<Record<string, Bench>> = {
+  reconcile: {
+    about: 'resources to converged children on a real control plane, against a bare loop of the same applies',
+    run: async (args) => (await import('./reconcile.ts')).run(args),
+  },
+};
+
+const usage = `Measures the operator. The last line of a bench is one JSON object.
+
+  npm run bench -- <name> [options]
+
+${Object.entries(benches)
+  .map(([name, { about }]) => `  ${name.padEnd(12)} ${about}`)
+  .join('\n')}
+
+  npm run bench -- <name> --help tells the options of one.
+`;
+
+const [name = '', ...args] = process.argv.slice(2);
+if (Object.hasOwn(benches, name)) {
+  await benches[name]!.run(args);
+} else {
+  if (name !== '' && name !== '--help') process.stderr.write(styleText('red', `There is no bench "${name}".\n\n`));
+  process.stdout.write(usage);
+  process.exitCode = name === '' || name === '--help' ? 0 : 2;
+}
