@@ -1,8 +1,10 @@
 import { defineConfig } from 'vitest/config';
+import { RightsLast } from './history/rights-setup.ts';
 
 export default defineConfig({
   test: {
     reporters: ['default', './test/support/closing-line.ts'],
+    sequence: { sequencer: RightsLast },
     projects: [
       {
         test: {
@@ -17,6 +19,7 @@ export default defineConfig({
         test: {
           name: 'cluster',
           include: ['test/cluster/**/*.test.ts'],
+          globalSetup: ['test/history/rights-setup.ts'],
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 1_500_000,
