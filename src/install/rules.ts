@@ -1,20 +1,20 @@
 import type * as K8s from 'cdk8s-plus-28/lib/imports/k8s.js';
 import { GROUP, PLURAL } from '../api/index.ts';
 
-/** What the operator does with children that stay as long as their resource: look a name up, watch, apply (which creates). */
-const STANDING = ['get', 'list', 'watch', 'create', 'patch'];
-/** With those that come and go it also prunes. */
-const PASSING = [...STANDING, 'delete'];
+/**
+ * What the operator does with children: look a name up, watch, apply (which creates) and prune. It prunes every kind: an older version may
+ * have made children that this one does not know.
+ */
+const CHILDREN = ['get', 'list', 'watch', 'create', 'patch', 'delete'];
 
 /** In every namespace that is served: resources and what they own. No Secrets, no Roles, no `exec`. */
 export const SERVING_RULES: K8s.PolicyRule[] = [
   { apiGroups: [GROUP], resources: [PLURAL], verbs: ['list', 'watch'] },
   { apiGroups: [GROUP], resources: [`${PLURAL}/status`], verbs: ['patch'] },
-  { apiGroups: [''], resources: ['services', 'serviceaccounts'], verbs: STANDING },
-  { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: STANDING },
-  { apiGroups: [''], resources: ['persistentvolumeclaims'], verbs: PASSING },
-  { apiGroups: ['apps'], resources: ['deployments', 'controllerrevisions'], verbs: PASSING },
-  { apiGroups: ['batch'], resources: ['jobs'], verbs: PASSING },
+  { apiGroups: [''], resources: ['services', 'serviceaccounts', 'persistentvolumeclaims'], verbs: CHILDREN },
+  { apiGroups: ['apps'], resources: ['deployments', 'controllerrevisions'], verbs: CHILDREN },
+  { apiGroups: ['batch'], resources: ['jobs'], verbs: CHILDREN },
+  { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: CHILDREN },
   { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
 ];
 

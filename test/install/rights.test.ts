@@ -50,17 +50,13 @@ describe.each(modes)('rights of an operator that serves $name', ({ namespaces })
     expect(new Set(verbs)).toEqual(new Set(READ));
   });
 
-  /** What is made once and stays as long as its resource. */
-  const standing = ['services', 'serviceaccounts', 'poddisruptionbudgets'];
-
   test.each(CHILD_KINDS.map(({ group, plural }) => ({ group, plural })))(
     'cover what it does with $plural, and no more',
     ({ group, plural }) => {
       const verbs = rules
         .filter(({ apiGroups, resources }) => apiGroups.includes(group) && resources.includes(plural))
         .flatMap((rule) => rule.verbs);
-      const prune = standing.includes(plural) ? [] : ['delete'];
-      expect(new Set(verbs)).toEqual(new Set(['get', 'list', 'watch', 'create', 'patch', ...prune]));
+      expect(new Set(verbs)).toEqual(new Set(['get', 'list', 'watch', 'create', 'patch', 'delete']));
     },
   );
 });
