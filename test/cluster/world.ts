@@ -24,6 +24,7 @@ export interface WorldOptions {
   readonly nodes: string;
   readonly simulator?: Omit<SimulatorOptions, 'kubeconfigPath'>;
   readonly operatorFlags?: readonly string[];
+  readonly apiServerArgs?: readonly string[];
 }
 
 /** A cluster with simulated GPUs and a running operator: where cluster tests happen. Each test has a namespace of its own. */
@@ -55,8 +56,8 @@ export class World {
     this.operator = this.startOperator();
   }
 
-  static async start({ nodes, simulator, operatorFlags = [] }: WorldOptions): Promise<World> {
-    const cluster = await Cluster.start({ nodes, auditLog: AUDIT_RULES });
+  static async start({ nodes, simulator, operatorFlags = [], apiServerArgs = [] }: WorldOptions): Promise<World> {
+    const cluster = await Cluster.start({ nodes, auditLog: AUDIT_RULES, apiServerArgs });
     const config = new KubeConfig();
     config.loadFromFile(cluster.kubeconfigPath);
     const client = KubeClient.connect(config, {

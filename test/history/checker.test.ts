@@ -27,7 +27,7 @@ describe('report', () => {
     const pod = { invariant: 'I1' as const, object: 'Pod team-a/a', version: '7', why };
     const text = report(new Story().history(), [pod, { ...pod, version: '9' }, { ...pod, object: 'Pod team-a/b' }]);
     expect(text).toBe(`3 violations in 0 states and 0 requests:
-  I1 Pod team-a/a: it has 0 controllers, not one (version 7), and 1 times more
+  I1 Pod team-a/a: it has 0 controllers, not one (version 7), and once more
   I1 Pod team-a/b: it has 0 controllers, not one (version 7)`);
   });
 

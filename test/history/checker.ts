@@ -36,8 +36,13 @@ export function report(history: History, violations: readonly Violation[]): stri
   const groups = Map.groupBy(violations, ({ invariant, object, why }) => `${invariant} ${object}: ${why}`);
   const lines = [...groups].map(([text, [first, ...more]]) => {
     const where = first!.version === undefined ? '' : ` (version ${first!.version})`;
-    return `  ${text}${where}${more.length === 0 ? '' : `, and ${more.length} times more`}`;
+    return `  ${text}${where}${again(more.length)}`;
   });
   const seen = `${history.versions.length} states and ${history.requests.length} requests`;
-  return `${violations.length} violations in ${seen}:\n${lines.join('\n')}`;
+  return `${violations.length} ${violations.length === 1 ? 'violation' : 'violations'} in ${seen}:\n${lines.join('\n')}`;
+}
+
+function again(times: number): string {
+  if (times === 0) return '';
+  return times === 1 ? ', and once more' : `, and ${times} more times`;
 }

@@ -92,16 +92,15 @@ export class Recorder {
     let from: string | undefined;
     while (!signal.aborted) {
       try {
-        const start = from === undefined ? { initialEvents: true } : { resourceVersion: from };
-        for await (const event of await this.#client.watch(resource, { ...start, signal })) {
+        from ??= await this.#takeAll(resource, signal);
+        onSynced();
+        for await (const event of await this.#client.watch(resource, { resourceVersion: from, signal })) {
           if (event.type === 'BOOKMARK') {
             from = event.resourceVersion;
-            if (event.initialEventsEnd) onSynced();
-            continue;
+          } else {
+            from = event.object.metadata!.resourceVersion!;
+            this.#take(resource, event.type, event.object);
           }
-          // Versions of initial events come in no order: the stream can be resumed only after its bookmark.
-          if (from !== undefined) from = event.object.metadata!.resourceVersion!;
-          this.#take(resource, event.type, event.object);
         }
       } catch (error) {
         if (signal.aborted) return;
@@ -109,6 +108,13 @@ export class Recorder {
         await this.#client.clock.sleep(RECONNECT_MS, signal).catch(() => undefined);
       }
     }
+  }
+
+  /** Records what exists, and answers with the version that this is the state of. */
+  async #takeAll(resource: Resource, signal: AbortSignal): Promise<string> {
+    const { items, resourceVersion } = await this.#client.list(resource, { signal });
+    for (const object of items) this.#take(resource, 'ADDED', object);
+    return resourceVersion;
   }
 
   #take(resource: Resource, type: Version['type'], raw: object): void {

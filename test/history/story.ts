@@ -62,9 +62,9 @@ export class Story {
   }
 
   /** The API server says no. */
-  refuse(draft: Draft, code: number): void {
+  refuse(draft: Draft, code: number, verb = 'patch'): void {
     this.#atMs += 1;
-    this.#requests.push({ ...this.#request(draft, 'patch', OPERATOR_USER), code });
+    this.#requests.push({ ...this.#request(draft, verb, OPERATOR_USER), code });
   }
 
   /** Somebody deletes an object, which is gone at once. */

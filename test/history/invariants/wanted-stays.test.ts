@@ -25,6 +25,24 @@ describe('I3, what is wanted stays', () => {
     ]);
   });
 
+  test('a Service that this version of the operator does not make may go', () => {
+    const story = new Story();
+    const { uid } = serving(story);
+    const old = child('Service', 'coder-gateway', uid);
+    story.put(old, OPERATOR_USER);
+    story.wait(10_000).remove(old, OPERATOR_USER);
+    expect(story.verdict()).toEqual([]);
+  });
+
+  test('a delete that was turned away before it was read is not judged, one that met a conflict is', () => {
+    const story = new Story();
+    const { uid } = serving(story);
+    story.refuse(endpoint(uid), 403, 'delete');
+    expect(story.verdict()).toEqual([]);
+    story.refuse(endpoint(uid), 409, 'delete');
+    expect(story.verdict()).toEqual([expect.stringContaining("the operator's delete carries no UID")]);
+  });
+
   test('a wish that came a moment before is no wish yet', () => {
     const scaled = (waitMs: number): string[] => {
       const story = new Story();

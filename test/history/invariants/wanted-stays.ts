@@ -1,7 +1,7 @@
 import type { QwenCoderDeployment } from '../../../src/api/index.ts';
 import type { Deployment, KubeObject, PersistentVolumeClaim, Pod, PodTemplateSpec } from '../../../src/kube/index.ts';
-import { REVISION, RESOURCE, SLOT } from '../../../src/render/labels.ts';
-import { type SeenObject, type Version, revisionOf } from '../history.ts';
+import { RESOURCE, REVISION, SLOT, childNames } from '../../../src/render/labels.ts';
+import { type AuditedRequest, type SeenObject, type Version, revisionOf } from '../history.ts';
 import type { Limits } from '../limits.ts';
 import { type Life, type Timeline, isLeaving, ownerUidOf } from '../timeline.ts';
 import { type Violation, violation } from '../violation.ts';
@@ -13,7 +13,7 @@ import { isDelete, operatorVersions, operatorWrites } from '../writes.ts';
  */
 export function wantedStays(timeline: Timeline, { reactionMs }: Limits): Violation[] {
   const blind = operatorWrites(timeline)
-    .filter((request) => isDelete(request) && request.preconditions?.uid === undefined)
+    .filter((request) => isDelete(request) && !isTurnedAway(request) && request.preconditions?.uid === undefined)
     .map(({ resource, namespace, name, verb }) => ({
       invariant: 'I3' as const,
       object: `${resource} ${namespace}/${name ?? '*'}`,
@@ -26,6 +26,9 @@ export function wantedStays(timeline: Timeline, { reactionMs }: Limits): Violati
   });
   return [...blind, ...wanted];
 }
+
+/** Refused before its body was read: the log cannot tell what was in it. */
+const isTurnedAway = ({ code }: AuditedRequest): boolean => [401, 403, 429].includes(code);
 
 /** Why the resource wanted the object all through the time that the operator may have looked at; undefined if it did not. */
 function whyWanted(timeline: Timeline, life: Life, version: Version, reactionMs: number): string | undefined {
@@ -52,8 +55,11 @@ function wish(
   switch (object.kind) {
     case 'Service':
     case 'ServiceAccount':
-    case 'PodDisruptionBudget':
-      return `${name} exists, and every resource has it`;
+    case 'PodDisruptionBudget': {
+      // Older versions of the operator may have made others, which nobody needs any more.
+      const always = [childNames.endpoint(name), childNames.engines(name), childNames.engine(name)];
+      return always.includes(object.metadata.name) ? `${name} exists, and every resource has it` : undefined;
+    }
     case 'Deployment': {
       const slot = Number((object as Deployment).spec!.selector.matchLabels?.[SLOT]);
       const replicas = replicasOf(resource);
