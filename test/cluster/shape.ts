@@ -2,10 +2,11 @@ import type { KubeObject } from '../../src/kube/index.ts';
 import { APPLIED, REVISION, canonicalJson } from '../../src/render/index.ts';
 import type { World } from './world.ts';
 
-/** What the children say, without what tells one moment or one rendering from another. */
+/** What the children say, without what tells one moment or one rendering from another; a child that waits for its end is none. */
 export async function shape(world: World, namespace: string, name: string): Promise<object[]> {
   const objects = (await world.children(namespace, name)).filter(
-    ({ kind }) => kind !== 'Pod' && kind !== 'ControllerRevision',
+    ({ kind, metadata }) =>
+      kind !== 'Pod' && kind !== 'ControllerRevision' && metadata!.deletionTimestamp === undefined,
   );
   return objects
     .map((object) => {
