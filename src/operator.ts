@@ -10,7 +10,7 @@ import { Controller, type Log, Manager, Metrics, Probes, systemClock } from './r
 
 export const PROGRAM = 'qwen-coder-operator';
 
-/** Streams send a bookmark a minute; three minutes of silence mean that the caches show the past. */
+/** A silent stream is opened again after 90 s; three minutes mean that this fails, and the caches show the past. */
 const STALE_MS = 180_000;
 
 /**

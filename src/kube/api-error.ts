@@ -39,7 +39,7 @@ export class ApiError extends Error {
  *
  * - `Timeout`: the deadline passed.
  * - `Lost`: the connection failed, was reset, or ended in the middle of an answer.
- * - `Silent`: a watch that should at least send bookmarks sent nothing.
+ * - `Silent`: a watch brought nothing for longer than bookmarks are apart: the kind is quiet, or the peer is lost.
  * - `Malformed`: something answered that is not an API server.
  */
 export class ConnectionError extends Error {

@@ -339,10 +339,15 @@ export class Informer<Raw extends KubeObject, T = Raw> {
 
   async #follow(scope: Scope<Raw, T>, { stream, openedAt }: State<Raw, T> & { at: 'Watching' }): Promise<void> {
     let heard = false;
-    for await (const event of stream) {
-      heard = true;
-      scope.heardAt = this.#clock.monotonic();
-      this.#take(() => deliver(scope.store, event));
+    try {
+      for await (const event of stream) {
+        heard = true;
+        scope.heardAt = this.#clock.monotonic();
+        this.#take(() => deliver(scope.store, event));
+      }
+    } catch (error) {
+      // A server sends no bookmarks of a kind that has not changed since it started: opening anew tells a quiet kind from a lost peer.
+      if (!isSilence(error)) throw error;
     }
     if (!heard && this.#clock.monotonic() - openedAt < SHORT_WATCH_MS) {
       throw new ConnectionError('Lost', `watch ${this.resource.plural}: closed at once`);
@@ -406,6 +411,8 @@ function canResume(error: unknown): boolean {
   if (error instanceof ApiError) return PASSING.has(error.code);
   return error instanceof ConnectionError && error.kind !== 'Malformed';
 }
+
+const isSilence = (error: unknown): boolean => error instanceof ConnectionError && error.kind === 'Silent';
 
 /** Servers before 1.34, or with the feature gated off, answer so to `sendInitialEvents`. */
 const isRefusal = (error: unknown): boolean => error instanceof ApiError && (error.code === 400 || error.code === 422);

@@ -216,7 +216,7 @@ export function collectFrom(metrics: Metrics, caches: Scraped): void {
   metrics.collectedGauge(
     {
       name: 'qwen_coder_watch_silence_seconds',
-      help: 'Time since the API server was last heard of on the quietest watch of a kind. Bookmarks come once a minute.',
+      help: 'Time since the API server was last heard of on the quietest watch of a kind. A silent watch is opened again after 90 s.',
       labels: ['kind'],
     },
     (set) => {

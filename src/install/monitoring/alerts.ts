@@ -248,7 +248,8 @@ export const OPERATOR_ALERTS: readonly Alert[] = [
     summary: 'The operator hears nothing on a watch.',
     description:
       '{{ $labels.instance }} of {{ $labels.job }} hears nothing of {{ $labels.kind }} objects for minutes at a time.',
-    meaning: 'Its picture of the cluster is old. Bookmarks come once a minute even where nothing changes.',
+    meaning:
+      'Its picture of the cluster is old. A watch on which nothing happens is opened again after 90 s, so the API server cannot be reached.',
     look: [PROBLEMS, `kubectl get --raw '/readyz?verbose'`],
     remedy:
       'Look for what cuts long connections between the operator and the API server: a proxy, a firewall, a load balancer with an idle timeout. --http1 true avoids what breaks HTTP/2.',
