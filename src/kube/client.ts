@@ -1,6 +1,6 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { Clock } from '../runtime/clock.ts';
-import { ApiError, ConnectionError, isNotFound } from './api-error.ts';
+import { ApiError, ConnectionError, isInvalid, isNotFound } from './api-error.ts';
 import { apiVersionOf, pathOf, Pods, type Resource } from './resources.ts';
 import { Transport, type TransportOptions, type TransportRequest, type Verb } from './transport.ts';
 import { events, type WatchStream } from './watch.ts';
@@ -26,6 +26,11 @@ export interface ApplyOptions extends WriteOptions {
   readonly fieldManager: string;
   /** Takes fields over from other managers; true unless said otherwise. */
   readonly force?: boolean;
+  /**
+   * What must be there when the server decides, else it refuses with a conflict (`isConflict`): `absent` no object of that name, so that
+   * the apply creates one; a UID that very object, so that a namesake is neither changed nor made.
+   */
+  readonly only?: 'absent' | { readonly uid: string } | undefined;
 }
 
 export interface UpdateOptions extends WriteOptions {
@@ -243,20 +248,29 @@ export class KubeClient {
     return this.#apply(resource, object, options, 'status');
   }
 
-  #apply<T extends KubeObject>(
+  async #apply<T extends KubeObject>(
     resource: Resource<T>,
     object: T,
     options: ApplyOptions,
     subresource?: 'status',
   ): Promise<T> {
-    return this.#json<T>('apply', resource, keyOf(object), {
-      ...options,
-      path: pathOf(resource, { ...requiredKey(object), ...(subresource && { subresource }) }),
-      query: { fieldManager: options.fieldManager, force: options.force ?? true, dryRun: dryRun(options) },
-      body: withType(resource, object),
-      // The type says YAML; every JSON document is one.
-      contentType: 'application/apply-patch+yaml',
-    });
+    const { fieldManager, force, only, ...write } = options;
+    try {
+      return await this.#json<T>('apply', resource, keyOf(object), {
+        ...write,
+        path: pathOf(resource, { ...requiredKey(object), ...(subresource && { subresource }) }),
+        query: { fieldManager, force: force ?? true, dryRun: dryRun(options) },
+        body: withPrecondition(withType(resource, object), only),
+        // The type says YAML; every JSON document is one.
+        contentType: 'application/apply-patch+yaml',
+      });
+    } catch (error) {
+      // Another object of that name: the server compares UIDs as it compares any field that cannot change.
+      if (only !== undefined && isInvalid(error) && isAbout(error, 'metadata.uid')) {
+        throw new ApiError(409, 'Conflict', error.message, { details: error.details });
+      }
+      throw error;
+    }
   }
 
   /** Replaces the object. With `metadata.resourceVersion` set, only that version: of several racing writers one wins. */
@@ -413,9 +427,21 @@ function requiredKey(object: KubeObject): { namespace: string | undefined; name:
 const dryRun = (options: WriteOptions): string | undefined => (options.dryRun === true ? 'All' : undefined);
 
 /** The body, with the two fields that callers may leave out. `managedFields` may never be sent to an apply. */
-function withType(resource: Resource, object: KubeObject): object {
+function withType(resource: Resource, object: KubeObject): KubeObject {
   const body: KubeObject = { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object };
   if (body.metadata?.managedFields === undefined) return body;
   const { managedFields: _, ...metadata } = body.metadata;
   return { ...body, metadata };
 }
+
+/** A version that no object has: etcd's first write makes 2. The server asks for it only where there is an object to compare. */
+const NO_VERSION = '1';
+
+function withPrecondition(object: KubeObject, only: ApplyOptions['only']): KubeObject {
+  if (only === undefined) return object;
+  const precondition = only === 'absent' ? { resourceVersion: NO_VERSION } : { uid: only.uid };
+  return { ...object, metadata: { ...object.metadata, ...precondition } };
+}
+
+const isAbout = (error: ApiError, field: string): boolean =>
+  error.details?.causes?.some((cause) => cause.field === field) ?? false;

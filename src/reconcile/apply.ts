@@ -11,6 +11,7 @@ import {
   ServiceAccounts,
   Services,
   customResource,
+  isConflict,
   isForbidden,
   isRejected,
 } from '../kube/index.ts';
@@ -50,7 +51,8 @@ export interface Written {
 /**
  * The only writer.
  *
- * **Guarantees**: an object that belongs to someone else is neither changed nor deleted; deletions carry the UID and version of the object
+ * **Guarantees**: an object that belongs to someone else is neither changed nor deleted, even when it takes the name at that very moment:
+ * a create is refused where there is an object, an apply where there is another one; deletions carry the UID and version of the object
  * that was decided about; the first refusal that only a user can mend ends the run and is returned, everything else is thrown.
  */
 export class Apply {
@@ -80,15 +82,17 @@ export class Apply {
   async status(resource: QwenCoderDeployment, status: QwenCoderStatus, signal: AbortSignal): Promise<void> {
     const { apiVersion, kind, metadata } = resource;
     const { name, namespace, uid } = metadata;
+    const object = { apiVersion, kind, metadata: { name, namespace }, status } as QwenCoderDeployment;
     // The UID keeps the status of a deleted resource off a new one of the same name.
-    const object = { apiVersion, kind, metadata: { name, namespace, uid }, status } as QwenCoderDeployment;
-    this.#written.applied(await this.#client.applyStatus(Resources, object, { fieldManager: STATUS_MANAGER, signal }));
+    const options = { fieldManager: STATUS_MANAGER, only: { uid }, signal };
+    this.#written.applied(await this.#client.applyStatus(Resources, object, options));
   }
 
   async #write(owner: Owner, action: Action, signal: AbortSignal): Promise<Problem | undefined> {
     const { object } = action;
     const resource = RESOURCE_OF.get(object.kind!)!;
     const key = { namespace: owner.namespace, name: object.metadata!.name! };
+    let live: KubeObject | undefined;
     try {
       switch (action.do) {
         case 'delete': {
@@ -98,21 +102,42 @@ export class Apply {
           else this.#written.deleted(object);
           return undefined;
         }
-        case 'create': {
-          const present = await this.#client.get(resource, key, { signal });
-          if (present && !mayTake(present, owner)) return this.#taken(present, owner);
+        case 'create':
+          live = await this.#createUnlessPresent(resource, object, signal);
           break;
-        }
         case 'apply':
-          if (!mayTake(action.live, owner)) return this.#taken(action.live, owner);
+          live = action.live;
           break;
       }
-      this.#written.applied(await this.#client.apply(resource, object, { fieldManager: FIELD_MANAGER, signal }));
+      if (live === undefined) return undefined;
+      if (!mayTake(live, owner)) return this.#taken(live, owner);
+      const only = { uid: live.metadata!.uid! };
+      this.#written.applied(await this.#client.apply(resource, object, { fieldManager: FIELD_MANAGER, only, signal }));
       return undefined;
     } catch (error) {
       // Content, quota or policy: the same object is refused again until a user acts.
       if (isRejected(error) || isForbidden(error)) return { reason: 'ChildRejected', message: error.message };
       throw error;
+    }
+  }
+
+  /** Answers the object that has the name already, whosever it is: the cache holds only what carries our labels. */
+  async #createUnlessPresent(
+    resource: Resource,
+    child: KubeObject,
+    signal: AbortSignal,
+  ): Promise<KubeObject | undefined> {
+    try {
+      const options = { fieldManager: FIELD_MANAGER, only: 'absent', signal } as const;
+      this.#written.applied(await this.#client.apply(resource, child, options));
+      return undefined;
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      const { namespace, name } = child.metadata!;
+      const present = await this.#client.get(resource, { namespace: namespace!, name: name! }, { signal });
+      // Gone again: whatever comes next is decided anew.
+      if (present === undefined) throw error;
+      return present;
     }
   }
 

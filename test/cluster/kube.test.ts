@@ -1,6 +1,7 @@
 import { KubeConfig } from '@kubernetes/client-node';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
+  type ApplyOptions,
   type ConfigMap,
   ConfigMaps,
   type Deployment,
@@ -130,6 +131,57 @@ describe('server-side apply', () => {
     await client.apply(NetworkPolicies, policy, { fieldManager });
     const live = await client.get(NetworkPolicies, { namespace, name: 'p' });
     expect(live?.spec?.ingress?.[0]?.from).toEqual([{ podSelector: {} }]);
+  });
+});
+
+describe('server-side apply of what must be as was decided', () => {
+  const refused = (options: Pick<ApplyOptions, 'only'>, name: string) =>
+    client
+      .apply(ConfigMaps, configMap(name, { key: 'new' }), { fieldManager, ...options })
+      .then(() => false, isConflict);
+  const key = () => ({ namespace, name: 'c' });
+
+  test('creates where the name is free, as any apply does', async () => {
+    const made = await client.apply(ConfigMaps, configMap('c', { key: '1', dropped: '2' }), {
+      fieldManager,
+      only: 'absent',
+    });
+    expect(made.data).toEqual({ key: '1', dropped: '2' });
+    const after = await client.apply(ConfigMaps, configMap('c', { key: '1' }), { fieldManager });
+    expect([after.metadata?.uid, after.data]).toEqual([made.metadata?.uid, { key: '1' }]);
+  });
+
+  test('is a conflict where the name is taken, be the content the same', async () => {
+    const taken = await client.create(ConfigMaps, configMap('c', { key: 'old' }));
+    expect(await refused({ only: 'absent' }, 'c')).toBe(true);
+    const same = await client.apply(ConfigMaps, configMap('d', { key: 'new' }), { fieldManager });
+    expect(await refused({ only: 'absent' }, 'd')).toBe(true);
+    expect(await client.get(ConfigMaps, key())).toEqual(taken);
+    expect(await client.get(ConfigMaps, { namespace, name: 'd' })).toEqual(same);
+  });
+
+  test('of racing creates of one name, one wins', async () => {
+    const racing = Array.from({ length: 5 }, (_, racer) =>
+      client
+        .apply(ConfigMaps, configMap('c', { racer: String(racer) }), { fieldManager: `racer-${racer}`, only: 'absent' })
+        .then(() => 'won', isConflict),
+    );
+    const outcomes = await Promise.all(racing);
+    expect(outcomes.filter((it) => it === 'won')).toHaveLength(1);
+    expect(outcomes.filter((it) => it === true)).toHaveLength(4);
+  });
+
+  test('changes the object of that UID, and neither changes nor makes a namesake', async () => {
+    const first = await client.create(ConfigMaps, configMap('c', { key: 'old' }));
+    const only = { uid: first.metadata!.uid! };
+    const changed = await client.apply(ConfigMaps, configMap('c', { key: 'new' }), { fieldManager, only });
+    expect(changed.data).toEqual({ key: 'new' });
+    await client.delete(ConfigMaps, key());
+    expect(await refused({ only }, 'c')).toBe(true);
+    expect(await client.get(ConfigMaps, key())).toBeUndefined();
+    const namesake = await client.create(ConfigMaps, configMap('c', { key: 'old' }));
+    expect(await refused({ only }, 'c')).toBe(true);
+    expect(await client.get(ConfigMaps, key())).toEqual(namesake);
   });
 });
 
