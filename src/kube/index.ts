@@ -11,6 +11,7 @@ export { Informer, type InformerOptions } from './informer.ts';
 export * from './lease.ts';
 export * from './resource-version.ts';
 export * from './resources.ts';
+export { SharedParts } from './shared-parts.ts';
 export type { RequestReport, TransportOptions, Verb } from './transport.ts';
 export { Transport } from './transport.ts';
 export type { WatchEvent, WatchStream } from './watch.ts';

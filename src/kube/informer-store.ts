@@ -161,7 +161,10 @@ export class InformerStore<Raw extends KubeObject, T = Raw> {
   /** `ADDED` or `MODIFIED` from the stream. */
   apply(raw: Raw): void {
     const changes: Change<T>[] = [];
-    const entry = this.#entry(raw);
+    const { key, version } = identity(raw);
+    const held = this.#entries.get(key);
+    // The echo of an own write is held already, and projecting it is most of what an event costs.
+    const entry = held?.version === version ? held : this.#entry(raw);
     this.#confirm(entry);
     this.#put(entry, changes);
     this.#advance(entry.version, changes);

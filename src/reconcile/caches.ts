@@ -1,12 +1,13 @@
 import type { QwenCoderDeployment } from '../api/index.ts';
-import { Informer, type KubeClient, type KubeObject, Nodes, Pods, apiVersionOf } from '../kube/index.ts';
-import { MANAGED_SELECTOR, RESOURCE, canonicalJson } from '../render/index.ts';
+import { Informer, type KubeClient, type KubeObject, Nodes, Pods, SharedParts, apiVersionOf } from '../kube/index.ts';
+import { MANAGED_SELECTOR, RESOURCE } from '../render/index.ts';
 import { CHILD_KINDS, Resources, type Written } from './apply.ts';
 import type { NodeFacts, PodFacts } from './facts.ts';
 import { GpuInventory } from './inventory.ts';
 import type { Scraped, Watched } from './metrics.ts';
 import type { Caches } from './observe.ts';
 import { projectNode, projectPod } from './projections.ts';
+import { isSame } from './same.ts';
 
 type Priority = 'high' | 'low';
 
@@ -45,10 +46,13 @@ export class InformerCaches implements Caches, Written, Scraped {
     this.#options = options;
     const { client, namespaces, onError } = options;
     const shared = (kind: string) => ({ client, onError: (error: unknown) => onError(error, kind) });
+    // Ten thousand children of a thousand resources differ in their names and little else.
+    const parts = new SharedParts();
     this.#resources = new Informer({
       ...shared(Resources.kind),
       namespaces,
       resource: Resources,
+      project: (raw) => parts.share(raw),
       onChange: (change) => this.#resourceChanged(change as unknown as Seen<Listed>),
     });
     this.#children = new Map(
@@ -60,7 +64,7 @@ export class InformerCaches implements Caches, Written, Scraped {
           resource: resource,
           labelSelector: MANAGED_SELECTOR,
           // Items of a list come without their kind.
-          project: (raw) => ({ ...raw, kind: resource.kind, apiVersion: apiVersionOf(resource) }),
+          project: (raw) => parts.share({ ...raw, kind: resource.kind, apiVersion: apiVersionOf(resource) }),
           indexBy: { [BY_RESOURCE]: resourceOf },
           onChange: (change) => this.#childChanged(change as Seen<KubeObject>),
         }),
@@ -70,14 +74,14 @@ export class InformerCaches implements Caches, Written, Scraped {
     this.#pods = new Informer<KubeObject, PodFacts>({
       ...shared(Pods.kind),
       resource: Pods,
-      project: projectPod,
+      project: (raw) => parts.share(projectPod(raw)),
       indexBy: { [BY_RESOURCE]: resourceOf },
       onChange: (change) => this.#podChanged(change as unknown as Seen<PodFacts>),
     });
     this.#nodes = new Informer<KubeObject, NodeFacts>({
       ...shared(Nodes.kind),
       resource: Nodes,
-      project: projectNode,
+      project: (raw) => parts.share(projectNode(raw)),
       onChange: (change) => this.#nodeChanged(change as unknown as Seen<NodeFacts>),
     });
   }
@@ -161,14 +165,14 @@ export class InformerCaches implements Caches, Written, Scraped {
     const before = type === 'add' ? undefined : previous;
     const after = type === 'delete' ? undefined : object;
     this.inventory.movePod(before, after);
-    if (before && after && isSame(before, after)) return;
+    if (before && after && isSameButVersion(before, after)) return;
     this.#enqueueOwner(object);
   }
 
   #nodeChanged({ type, object, previous }: Seen<NodeFacts>): void {
     if (type === 'delete') this.inventory.removeNode(object.metadata.name!);
     else this.inventory.setNode(object);
-    if (type === 'update' && isSame(object, previous!)) return;
+    if (type === 'update' && isSameButVersion(object, previous!)) return;
     const hasGpus = [object, previous].some((node) => Object.keys(node?.allocatable ?? {}).length > 0);
     if (this.#hasSynced && hasGpus) this.#enqueueAll();
   }
@@ -200,8 +204,9 @@ function isSpecChange(object: KubeObject, previous: KubeObject): boolean {
     after.generation !== before.generation ||
     after.uid !== before.uid ||
     after.deletionTimestamp !== before.deletionTimestamp ||
-    canonicalJson([after.labels, after.annotations, after.ownerReferences]) !==
-      canonicalJson([before.labels, before.annotations, before.ownerReferences])
+    !isSame(after.labels, before.labels) ||
+    !isSame(after.annotations, before.annotations) ||
+    !isSame(after.ownerReferences, before.ownerReferences)
   );
 }
 
@@ -210,6 +215,8 @@ const hasStatus = ({ metadata, status }: QwenCoderDeployment): boolean =>
   status?.observedGeneration === metadata.generation && (status.conditions?.length ?? 0) > 0;
 
 /** Equal but for the version. */
-const isSame = (a: KubeObject, b: KubeObject): boolean =>
-  canonicalJson({ ...a, metadata: { ...a.metadata, resourceVersion: '' } }) ===
-  canonicalJson({ ...b, metadata: { ...b.metadata, resourceVersion: '' } });
+const isSameButVersion = (a: KubeObject, b: KubeObject): boolean =>
+  isSame(
+    { ...a, metadata: { ...a.metadata, resourceVersion: '' } },
+    { ...b, metadata: { ...b.metadata, resourceVersion: '' } },
+  );

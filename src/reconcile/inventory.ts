@@ -21,18 +21,26 @@ export interface NodeGpus {
   readonly schedulable: boolean;
 }
 
+/** A node, and what its labels say of its GPUs: read once, for every plan looks at every node. */
+interface Place extends NodeFacts {
+  readonly gpu: Pick<GpuNode, 'product' | 'memoryBytes' | 'computeCapability'>;
+}
+
 /**
  * Who holds which GPUs, kept up to date change by change: nothing here walks all pods of the cluster.
  *
  * **Guarantees**: a pod counts on its node from its binding until it has ended or is gone; a terminating pod's GPUs are still held.
  */
 export class GpuInventory {
-  readonly #nodes = new Map<string, NodeFacts>();
+  readonly #nodes = new Map<string, Place>();
   /** Node → extended resource → owner key → GPUs. */
   readonly #held = new Map<string, Map<string, Map<string, number>>>();
 
   setNode(node: NodeFacts): void {
-    this.#nodes.set(node.metadata.name!, node);
+    const { labels } = node;
+    const product = labels[PRODUCT];
+    const gpu = { product, memoryBytes: memoryBytes(labels), computeCapability: computeCapability(labels) };
+    this.#nodes.set(node.metadata.name!, { ...node, gpu });
   }
 
   removeNode(name: string): void {
@@ -54,28 +62,21 @@ export class GpuInventory {
     for (const [name, node] of this.#nodes) {
       const gpus = Number(node.allocatable[placement.resourceName] ?? 0);
       if (gpus < 1 || !mayRun(node, placement)) continue;
-      const product = node.labels[PRODUCT];
+      const { product, memoryBytes, computeCapability } = node.gpu;
       let held = 0;
       for (const [key, count] of this.#held.get(name)?.get(placement.resourceName) ?? [])
         if (key !== ownerKey) held += count;
-      nodes.push({
-        name,
-        product,
-        memoryBytes: memoryBytes(node.labels),
-        computeCapability: computeCapability(node.labels),
-        gpus,
-        free: Math.max(0, gpus - held),
-        exists: true,
-      });
+      const free = Math.max(0, gpus - held);
+      nodes.push({ name, product, memoryBytes, computeCapability, gpus, free, exists: true });
     }
     return nodes;
   }
 
   /** What each node offers of that extended resource, and who holds it. */
   *gpus(resourceName: string): Generator<NodeGpus> {
-    for (const [name, { labels, allocatable, schedulable }] of this.#nodes) {
+    for (const [name, { gpu, allocatable, schedulable }] of this.#nodes) {
       const offered = Number(allocatable[resourceName] ?? 0);
-      const product = labels[PRODUCT];
+      const { product } = gpu;
       // Not a number is possible too: a user may name a resource that counts bytes.
       if (!(offered >= 1)) continue;
       let engines = 0;
@@ -113,7 +114,8 @@ function getOrSet<K, V>(map: Map<K, V>, key: K, make: () => V): V {
 function mayRun(node: NodeFacts, { nodeSelector, tolerations, resourceName }: Placement): boolean {
   return (
     node.schedulable &&
-    Object.entries(nodeSelector ?? {}).every(([label, value]) => node.labels[label] === value) &&
+    (nodeSelector === undefined ||
+      Object.entries(nodeSelector).every(([label, value]) => node.labels[label] === value)) &&
     node.taints.every(
       (taint) =>
         taint.effect === 'PreferNoSchedule' ||

@@ -2,6 +2,7 @@ import {
   GROUP,
   KIND,
   VERSION,
+  type Condition,
   type QwenCoderDeployment,
   type QwenCoderSpec,
   type QwenCoderStatus,
@@ -12,7 +13,6 @@ import {
   type Revision,
   type Owner,
   type WeightsAccess,
-  canonicalJson,
   children,
   weightsJob,
 } from '../render/index.ts';
@@ -26,6 +26,7 @@ import type { OperatorMetrics, Planner } from './metrics.ts';
 import { type Caches, observe, observeModel, observeVolume } from './observe.ts';
 import { rollout } from './rollout.ts';
 import type { Problem } from './outcome.ts';
+import { isSame } from './same.ts';
 import { invalidStatus, statusOf } from './status.ts';
 import { type Target, chooseTarget } from './target.ts';
 
@@ -100,13 +101,13 @@ export class Reconciler {
     signal: AbortSignal,
     log: Log,
   ): Promise<void> {
-    if (canonicalJson(status) === canonicalJson(resource.status)) return;
+    if (isSame(status, resource.status)) return;
     await this.#options.apply.status(resource, status, signal);
     this.#options.metrics.statusWritten();
     logConditions(log, resource.status, status);
     for (const condition of status.conditions ?? []) {
       const before = resource.status?.conditions?.find(({ type }) => type === condition.type);
-      if (!isNews(condition.type, before?.status, condition.status)) continue;
+      if (!isNews(condition, before?.status)) continue;
       const good = condition.type === 'Stalled' ? condition.status === 'False' : condition.status === 'True';
       this.#options.announce(
         resource,
@@ -119,14 +120,16 @@ export class Reconciler {
 }
 
 /** Events are for people: a plan, the weights, the first answer, and what went wrong. */
-function isNews(type: string, before: string | undefined, now: string): boolean {
+function isNews({ type, status: now, reason }: Condition, before: Condition['status'] | undefined): boolean {
   if (before === now) return false;
   switch (type) {
     case 'Stalled':
       return now === 'True' || before === 'True';
     case 'Planned':
-    case 'ModelAvailable':
       return now === 'True';
+    case 'ModelAvailable':
+      // Weights that nobody fetches are no news.
+      return reason === 'WeightsVerified';
     case 'Ready':
       return now === 'True' || before === 'True';
     case 'Placed':

@@ -131,7 +131,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'writes the status whether or not it changed',
     within: 'reconcile',
-    search: 'if (canonicalJson(status) === canonicalJson(resource.status)) return;',
+    search: 'if (isSame(status, resource.status)) return;',
     replacement: '',
     caughtBy: 'I12',
   },
@@ -152,7 +152,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'reports every condition with every status',
     within: 'reconcile',
-    search: 'if (!isNews(condition.type, before?.status, condition.status)) continue;',
+    search: 'if (!isNews(condition, before?.status)) continue;',
     replacement: '',
     caughtBy: 'I13',
   },
