@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { get } from 'node:http';
 import { createInterface } from 'node:readline';
+import { imageRun } from '../support/image.ts';
 import { freePort } from '../cluster/ports.ts';
 import { type ProcessFigures, processFigures } from './process-figures.ts';
 
@@ -29,11 +30,11 @@ export interface MeasuredOperatorOptions {
   readonly program: string;
   readonly kubeconfig: string;
   readonly flags: readonly string[];
-  /** Options of Node itself. */
+  /** Options of Node besides the image's. */
   readonly nodeFlags: readonly string[];
 }
 
-/** The operator as it runs in a cluster, default flags and log level included, under observation. */
+/** The operator as its image runs it, default flags and log level included, under observation. */
 export class MeasuredOperator {
   readonly pid: number;
   readonly startedAt: number;
@@ -61,8 +62,22 @@ export class MeasuredOperator {
 
   static async start({ program, kubeconfig, flags, nodeFlags }: MeasuredOperatorOptions): Promise<MeasuredOperator> {
     const port = await freePort();
-    const args = [...nodeFlags, program, 'operator', '--kubeconfig', kubeconfig, '--http-port', String(port), ...flags];
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const image = await imageRun();
+    const args = [
+      ...image.nodeFlags,
+      ...nodeFlags,
+      program,
+      'operator',
+      '--kubeconfig',
+      kubeconfig,
+      '--http-port',
+      String(port),
+      ...flags,
+    ];
+    const child = spawn(process.execPath, args, {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...image.env },
+    });
     return new MeasuredOperator(child, port);
   }
 

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { imageRun } from '../support/image.ts';
 import type { Cluster } from './cluster.ts';
 import { OperatorProcess } from './operator-process.ts';
 import { freePort } from './ports.ts';
@@ -23,13 +23,6 @@ interface Deployment {
   };
 }
 
-/** What the image tells Node besides the program. */
-async function nodeFlags(): Promise<string[]> {
-  const dockerfile = await readFile(new URL('../../Dockerfile', import.meta.url), 'utf8');
-  const [, entrypoint] = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile)!;
-  return (JSON.parse(entrypoint!) as string[]).slice(1, -1);
-}
-
 /** The operator as a pod of its Deployment runs it: with the Deployment's flags and its ServiceAccount's token. */
 export class Deployed {
   readonly process: OperatorProcess;
@@ -51,7 +44,7 @@ export class Deployed {
     const port = await freePort();
     const process = OperatorProcess.start({
       main: program,
-      nodeFlags: await nodeFlags(),
+      ...(await imageRun()),
       kubeconfig: kubeconfigPath,
       // The machine is shared: two pods have addresses of their own, two processes need ports of their own.
       flags: [...flags, `--http-port=${port}`],

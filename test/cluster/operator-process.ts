@@ -46,6 +46,8 @@ export interface OperatorProcessOptions {
   readonly main?: string;
   /** What Node is told besides. */
   readonly nodeFlags?: readonly string[];
+  /** Environment besides this process's. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A line of the operator's log. */
@@ -82,7 +84,7 @@ export class OperatorProcess {
         ...(options.flags ?? []),
       ],
       // The pipe ends with this process, and a write to it then ends the operator.
-      { stdio: ['ignore', 'pipe', 'inherit'] },
+      { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...options.env } },
     );
     const operator = new OperatorProcess(child);
     createInterface({ input: child.stdout }).on('line', (text) => {
