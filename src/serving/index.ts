@@ -19,6 +19,7 @@ export {
   shortName,
   type GpuModel,
 } from './gpu-catalogue.ts';
+export { gpuFacts, MEMORY_LABEL, productLabel } from './gpu-labels.ts';
 export {
   concurrency,
   fits,
@@ -41,6 +42,7 @@ export {
   type VllmVersion,
   type VllmVersionFacts,
 } from './engines/vllm-versions.ts';
+export { vllmVerdict, type KvRequest, type KvVerdict } from './engines/vllm-verdict.ts';
 export { flagAt, readWord, type Spelling, type VllmFlag, type Word } from './engines/vllm-flags.ts';
 export { checkEngineArgs, hasPrefixCaching, vllmArgs, vllmEnv, type ArgumentProblem } from './engines/vllm-args.ts';
 export { shapeNodes } from './gpu-groups.ts';

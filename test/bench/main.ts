@@ -11,6 +11,10 @@ const benches: Readonly<Record<string, Bench>> = {
     about: 'resources to converged children on a real control plane, against a bare loop of the same applies',
     run: async (args) => (await import('./reconcile.ts')).run(args),
   },
+  planner: {
+    about: "what a plan costs, and whether the memory model answers as vLLM's own KV planner does",
+    run: async (args) => (await import('./planner.ts')).run(args),
+  },
 };
 
 const usage = `Measures the operator. The last line of a bench is one JSON object.

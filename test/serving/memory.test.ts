@@ -1,19 +1,15 @@
 import * as fc from 'fast-check';
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   concurrency,
   fits,
   GIB,
   kvGeometry,
-  loggedConcurrency,
   maxTokens,
   MODEL,
   needBlocks,
   poolBlocks,
   tensorParallelSizes,
-  vllmVersion,
   weightBytesPerGpu,
   type KvShape,
 } from '../../src/serving/index.ts';
@@ -44,61 +40,6 @@ describe('weights', () => {
     expect(tensorParallelSizes('FP8')).toEqual([1, 2, 4]);
   });
 });
-
-/** One answer of vLLM's own `get_kv_cache_configs` for this model's shapes. */
-interface OracleRow {
-  readonly tp: number;
-  readonly kv_dtype: 'bf16' | 'fp8';
-  readonly mamba_cache_mode: 'align' | 'none';
-  readonly kv_gib_per_gpu: number;
-  readonly max_model_len: number;
-  /** Whether the length was left to vLLM, `--max-model-len auto`. */
-  readonly auto: boolean;
-  readonly ok: boolean;
-  readonly block_size: number;
-  readonly num_blocks?: number;
-  readonly max_len?: number;
-  readonly max_concurrency?: number;
-}
-
-const SAMPLES = ['0.22.1', '0.33.0'].map(
-  (version) => new URL(`fixtures/vllm-kv-oracle-${version}.jsonl`, import.meta.url).pathname,
-);
-
-/** More answers, as files named like the fixtures: `KV_ORACLE_FILES=/a/vllm-kv-oracle-0.33.0.jsonl:/b/…`. */
-const FILES = [...SAMPLES, ...(process.env['KV_ORACLE_FILES'] ?? '').split(':').filter((path) => path !== '')];
-
-describe("vLLM's own KV planner", () => {
-  test.each(FILES)('agrees on every row of %s', (path) => {
-    const version = /(\d+\.\d+\.\d+)\.jsonl$/.exec(basename(path))![1]!;
-    const rows = readFileSync(path, 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as OracleRow);
-    const different = rows.filter((row) => !agrees(row, vllmVersion(version).reservedBlocks));
-    expect(different).toEqual([]);
-    expect(rows.length).toBeGreaterThan(50);
-  });
-});
-
-function agrees(row: OracleRow, reservedBlocks: number): boolean {
-  const geometry = kvGeometry({
-    tensorParallelSize: row.tp,
-    kvCacheDtype: row.kv_dtype === 'fp8' ? 'FP8' : 'BF16',
-    prefixCaching: row.mamba_cache_mode === 'align',
-    reservedBlocks,
-  });
-  const blocks = poolBlocks(geometry, row.kv_gib_per_gpu * GIB);
-  const length = row.auto ? Math.min(row.max_model_len, maxTokens(geometry, blocks)) : row.max_model_len;
-  if (geometry.blockTokens !== row.block_size) return false;
-  if (row.ok !== (length > 0 && fits(geometry, blocks, length))) return false;
-  if (!row.ok) return true;
-  return (
-    blocks === row.num_blocks &&
-    length === row.max_len &&
-    Math.abs(loggedConcurrency(geometry, blocks, length) - row.max_concurrency!) < 1e-4
-  );
-}
 
 describe('KV arithmetic', () => {
   const shape: fc.Arbitrary<KvShape> = fc.record({

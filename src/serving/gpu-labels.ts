@@ -1,0 +1,32 @@
+import { catalogueMemoryBytes, findGpu } from './gpu-catalogue.ts';
+import { MIB } from './model-profile.ts';
+import type { GpuNode } from './plan.ts';
+
+/** Labels of NVIDIA GPU feature discovery. */
+const NVIDIA_PRODUCT = 'nvidia.com/gpu.product';
+const COMPUTE_MAJOR = 'nvidia.com/gpu.compute.major';
+const COMPUTE_MINOR = 'nvidia.com/gpu.compute.minor';
+/** The label of AMD's node labeller; its label for memory is rounded to what the card is called, so the catalogue knows better. */
+const AMD_PRODUCT = 'amd.com/gpu.product-name';
+
+/** Memory of one GPU in MiB, by NVIDIA GPU feature discovery. */
+export const MEMORY_LABEL = 'nvidia.com/gpu.memory';
+
+/** The node label that names the product of the GPUs that are asked for as that extended resource. */
+export const productLabel = (resourceName: string): string =>
+  resourceName.startsWith('amd.com/') ? AMD_PRODUCT : NVIDIA_PRODUCT;
+
+/** What a node's labels say of its GPUs; the catalogue answers where only the product is known. */
+export function gpuFacts(
+  labels: Readonly<Record<string, string>>,
+): Pick<GpuNode, 'product' | 'memoryBytes' | 'computeCapability'> {
+  const product = labels[NVIDIA_PRODUCT] ?? labels[AMD_PRODUCT];
+  const known = <T>(tell: (label: string) => T): T | undefined => (product === undefined ? undefined : tell(product));
+  const [memoryMib, major] = [Number(labels[MEMORY_LABEL]), Number(labels[COMPUTE_MAJOR])];
+  return {
+    product,
+    memoryBytes: memoryMib > 0 ? memoryMib * MIB : known(catalogueMemoryBytes),
+    computeCapability:
+      major > 0 ? major * 10 + Number(labels[COMPUTE_MINOR] ?? 0) : known((label) => findGpu(label)?.computeCapability),
+  };
+}
