@@ -285,7 +285,7 @@ const Placement = z.strictObject({
   products: listSet(z.array(labelValue.min(1)).max(16))
     .optional()
     .describe(
-      'GPU products that may be used, as in the node label nvidia.com/gpu.product or by short name (H100-80GB); all when unset.',
+      'GPU products that may be used, as in the node label nvidia.com/gpu.product or amd.com/gpu.product-name, or by short name (H100-80GB); all when unset.',
     ),
   minMemory: quantity.optional().describe('Least memory of one GPU, for example 80Gi.'),
   nodeShapes: z

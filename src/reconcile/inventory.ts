@@ -1,15 +1,9 @@
 import type { QwenCoderSpec } from '../api/index.ts';
 import { RESOURCE } from '../render/index.ts';
-import { type GpuNode, catalogueMemoryBytes, findGpu } from '../serving/index.ts';
+import { type GpuNode, gpuFacts } from '../serving/index.ts';
 import type { NodeFacts, PodFacts, Taint } from './facts.ts';
 
 type Placement = QwenCoderSpec['placement'];
-
-/** Labels of NVIDIA GPU feature discovery. */
-const PRODUCT = 'nvidia.com/gpu.product';
-const MEMORY_MIB = 'nvidia.com/gpu.memory';
-const COMPUTE_MAJOR = 'nvidia.com/gpu.compute.major';
-const COMPUTE_MINOR = 'nvidia.com/gpu.compute.minor';
 
 /** The GPUs of one node, or what is offered as such. */
 export interface NodeGpus {
@@ -23,7 +17,7 @@ export interface NodeGpus {
 
 /** A node, and what its labels say of its GPUs: read once, for every plan looks at every node. */
 interface Place extends NodeFacts {
-  readonly gpu: Pick<GpuNode, 'product' | 'memoryBytes' | 'computeCapability'>;
+  readonly gpu: ReturnType<typeof gpuFacts>;
 }
 
 /**
@@ -37,10 +31,7 @@ export class GpuInventory {
   readonly #held = new Map<string, Map<string, Map<string, number>>>();
 
   setNode(node: NodeFacts): void {
-    const { labels } = node;
-    const product = labels[PRODUCT];
-    const gpu = { product, memoryBytes: memoryBytes(labels), computeCapability: computeCapability(labels) };
-    this.#nodes.set(node.metadata.name!, { ...node, gpu });
+    this.#nodes.set(node.metadata.name!, { ...node, gpu: gpuFacts(node.labels) });
   }
 
   removeNode(name: string): void {
@@ -131,16 +122,4 @@ function tolerates(toleration: NonNullable<Placement['tolerations']>[number], ta
   if (effect !== undefined && effect !== taint.effect) return false;
   if (key !== undefined && key !== '' && key !== taint.key) return false;
   return operator === 'Exists' || value === (taint.value ?? '');
-}
-
-function memoryBytes(labels: NodeFacts['labels']): number | undefined {
-  const label = Number(labels[MEMORY_MIB]);
-  if (label > 0) return label * 2 ** 20;
-  return labels[PRODUCT] === undefined ? undefined : catalogueMemoryBytes(labels[PRODUCT]);
-}
-
-function computeCapability(labels: NodeFacts['labels']): number | undefined {
-  const major = Number(labels[COMPUTE_MAJOR]);
-  if (major > 0) return major * 10 + Number(labels[COMPUTE_MINOR] ?? 0);
-  return labels[PRODUCT] === undefined ? undefined : findGpu(labels[PRODUCT])?.computeCapability;
 }

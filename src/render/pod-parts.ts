@@ -1,11 +1,7 @@
 import type { QwenCoderSpec } from '../api/v1alpha1.ts';
-import type { ServingPlan } from '../serving/index.ts';
+import { MEMORY_LABEL, type ServingPlan, productLabel } from '../serving/index.ts';
 import { type K8s, quantity } from './manifest.ts';
 
-/** Node label of NVIDIA GPU feature discovery that names the GPU product. */
-const PRODUCT_LABEL = 'nvidia.com/gpu.product';
-/** The one for the memory of one GPU, in MiB. */
-const MEMORY_LABEL = 'nvidia.com/gpu.memory';
 /** Drivers differ by a few MiB, and cards sold with other memory by far more. */
 const MEMORY_TOLERANCE = 0.95;
 
@@ -15,7 +11,9 @@ export function placement(spec: QwenCoderSpec, plan: ServingPlan) {
   return {
     ...(placement.nodeSelector && { nodeSelector: placement.nodeSelector }),
     ...(plan.gpuProduct !== undefined && {
-      affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: gpuNodes(plan) } },
+      affinity: {
+        nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: gpuNodes(placement.resourceName, plan) },
+      },
     }),
     tolerations: [
       { key: placement.resourceName, operator: 'Exists', effect: 'NoSchedule' },
@@ -30,8 +28,8 @@ export function placement(spec: QwenCoderSpec, plan: ServingPlan) {
 }
 
 /** Nodes of the planned product whose cards have the planned memory, where a label tells it. */
-function gpuNodes({ gpuProduct, gpuMemoryBytes }: ServingPlan): K8s.NodeSelector {
-  const product = { key: PRODUCT_LABEL, operator: 'In', values: [gpuProduct!] };
+function gpuNodes(resourceName: string, { gpuProduct, gpuMemoryBytes }: ServingPlan): K8s.NodeSelector {
+  const product = { key: productLabel(resourceName), operator: 'In', values: [gpuProduct!] };
   if (gpuMemoryBytes === undefined) return { nodeSelectorTerms: [{ matchExpressions: [product] }] };
   const least = Math.floor((gpuMemoryBytes / 2 ** 20) * MEMORY_TOLERANCE);
   return {

@@ -25,7 +25,8 @@ export const multipliesFp8 = ({ computeCapability, isAmd }: GpuGroup): boolean =
   isAmd || (computeCapability ?? 0) >= FP8_COMPUTE_CAPABILITY;
 
 /** GPUs of the group's largest node. */
-export const largestNode = (group: GpuGroup): number => Math.max(...group.nodes.map((node) => node.gpus));
+export const largestNode = (group: GpuGroup): number =>
+  group.nodes.reduce((largest, { gpus }) => Math.max(largest, gpus), 0);
 
 /** The GPUs that declared node shapes would bring, as nodes that do not exist yet. */
 export const shapeNodes = (spec: QwenCoderSpec): GpuNode[] =>
@@ -40,15 +41,20 @@ export const shapeNodes = (spec: QwenCoderSpec): GpuNode[] =>
     exists: false,
   }));
 
+/** Nodes with the same label and the same memory. */
+interface Shelf {
+  readonly product: string | undefined;
+  readonly memoryBytes: number | undefined;
+  readonly nodes: GpuNode[];
+}
+
 /** The GPUs that a spec allows, of existing nodes and declared shapes, or which field rules all of them out. */
 export function findGpus(spec: QwenCoderSpec, existing: readonly GpuNode[]): readonly GpuGroup[] | PlanFailure {
   const { resourceName, products, minMemory } = spec.placement;
-  const known = new Set(existing.map((node) => node.name));
-  const all = [...existing, ...shapeNodes(spec).filter((node) => !known.has(node.name))];
-  const offering = all.filter((node) => node.gpus > 0);
+  const offering = shelve([...existing, ...shapeNodes(spec)]);
   const whole = offering.filter(({ product }) => product === undefined || isWholeGpu(product));
   if (whole.length === 0) {
-    const parts = listOf(offering.map((node) => node.product!));
+    const parts = listOf(offering.map(({ product }) => product!));
     return refuse(
       'NoGpuNodes',
       `No node offers whole GPUs as ${resourceName}${parts === '' ? '' : `; ${parts} are parts of GPUs`}.`,
@@ -65,13 +71,13 @@ export function findGpus(spec: QwenCoderSpec, existing: readonly GpuNode[]): rea
       'Use a value of the node label nvidia.com/gpu.product or its short name in spec.placement.products, or leave it out.',
     );
   }
-  if (minMemory === undefined) return groupNodes(named);
-  const large = named.filter((node) => {
-    const memory = memoryOf(node);
-    return memory !== undefined && hasMemory(node.product, memory, quantityBytes(minMemory));
-  });
-  if (large.length > 0) return groupNodes(large);
-  const had = named.map((node) => `${shortName(node.product)} (${describeMemory(memoryOf(node))})`);
+  if (minMemory === undefined) return groupsOf(named);
+  const least = quantityBytes(minMemory);
+  const large = named.filter(
+    ({ product, memoryBytes }) => memoryBytes !== undefined && hasMemory(product, memoryBytes, least),
+  );
+  if (large.length > 0) return groupsOf(large);
+  const had = named.map(({ product, memoryBytes }) => `${shortName(product)} (${describeMemory(memoryBytes)})`);
   return refuse(
     'NoFittingGpu',
     `spec.placement.minMemory is ${minMemory}; the GPU nodes have ${listOf(had)}.`,
@@ -79,10 +85,25 @@ export function findGpus(spec: QwenCoderSpec, existing: readonly GpuNode[]): rea
   );
 }
 
+/** Nodes by label and memory: thousands of nodes are a handful of kinds, and the rest of the plan looks at kinds. */
+function shelve(nodes: readonly GpuNode[]): Shelf[] {
+  const byProduct = new Map<string | undefined, Map<number | undefined, Shelf>>();
+  for (const node of nodes) {
+    if (node.gpus < 1) continue;
+    const { product } = node;
+    let byMemory = byProduct.get(product);
+    if (byMemory === undefined) byProduct.set(product, (byMemory = new Map()));
+    const shelf = byMemory.get(node.memoryBytes);
+    if (shelf) shelf.nodes.push(node);
+    else byMemory.set(node.memoryBytes, { product, memoryBytes: memoryOf(node), nodes: [node] });
+  }
+  return [...byProduct.values()].flatMap((byMemory) => [...byMemory.values()]);
+}
+
 const memoryOf = (node: GpuNode): number | undefined =>
   node.memoryBytes ?? (node.product === undefined ? undefined : catalogueMemoryBytes(node.product));
 
-function describeProduct({ product }: GpuNode): string {
+function describeProduct({ product }: Shelf): string {
   if (product === undefined) return 'GPUs without a product label';
   return shortName(product) === product ? product : `${product} (${shortName(product)})`;
 }
@@ -92,39 +113,44 @@ const describeMemory = (bytes: number | undefined): string => (bytes === undefin
 /** How far apart the memory of two cards of one product may be reported by different drivers. */
 const SAME_MEMORY = 1.05;
 
-/**
- * Groups nodes by product, and within a product by memory where it really differs: there are cards of one name with twice the memory.
- *
- * Guarantees: the same groups in the same order, whatever the order of the nodes.
- */
-export function groupNodes(nodes: readonly GpuNode[]): GpuGroup[] {
-  const sorted = nodes
-    .map((node) => ({ node, memory: memoryOf(node) }))
-    .sort(
-      (left, right) =>
-        compareText(left.node.product ?? '', right.node.product ?? '') ||
-        (left.memory ?? 0) - (right.memory ?? 0) ||
-        compareText(left.node.name, right.node.name),
-    );
-  const groups: { product: string | undefined; memory: number | undefined; nodes: GpuNode[] }[] = [];
-  for (const { node, memory } of sorted) {
+/** Groups nodes by product, and within a product by memory where it really differs: there are cards of one name with twice the memory. */
+export const groupNodes = (nodes: readonly GpuNode[]): GpuGroup[] => groupsOf(shelve(nodes));
+
+/** Guarantees: the same groups in the same order, whatever the order of the nodes. */
+function groupsOf(shelves: readonly Shelf[]): GpuGroup[] {
+  const sorted = shelves.toSorted(
+    (left, right) =>
+      compareText(left.product ?? '', right.product ?? '') || (left.memoryBytes ?? 0) - (right.memoryBytes ?? 0),
+  );
+  const groups: Shelf[] = [];
+  for (const shelf of sorted) {
     const last = groups.at(-1);
-    const isSame = last?.product === node.product && last && hasSameMemory(last.memory, memory);
-    if (isSame) last.nodes.push(node);
-    else groups.push({ product: node.product, memory, nodes: [node] });
+    if (last?.product === shelf.product && last && hasSameMemory(last.memoryBytes, shelf.memoryBytes)) {
+      last.nodes.push(...shelf.nodes);
+    } else {
+      groups.push({ ...shelf, nodes: [...shelf.nodes] });
+    }
   }
-  return groups.map(({ product, memory, nodes }) => {
+  return groups.map(({ product, memoryBytes, nodes }) => {
     const model = product === undefined ? undefined : findGpu(product);
-    const labelled = nodes.find((node) => node.computeCapability !== undefined)?.computeCapability;
     return {
       product,
       name: shortName(product),
-      memoryBytes: memory,
-      computeCapability: labelled ?? model?.computeCapability,
+      memoryBytes,
+      computeCapability: leastCapability(nodes) ?? model?.computeCapability,
       isAmd: model?.vendor === 'AMD',
       nodes,
     };
   });
+}
+
+/** By the nodes' own labels. */
+function leastCapability(nodes: readonly GpuNode[]): number | undefined {
+  let least: number | undefined;
+  for (const { computeCapability } of nodes) {
+    if (computeCapability !== undefined && !(least! <= computeCapability)) least = computeCapability;
+  }
+  return least;
 }
 
 const hasSameMemory = (least: number | undefined, memory: number | undefined): boolean =>

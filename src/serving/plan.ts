@@ -65,7 +65,13 @@ export interface RejectedCandidate {
 }
 
 export type PlanOutcome =
-  | { readonly fits: true; readonly plan: ServingPlan; readonly rejected: readonly RejectedCandidate[] }
+  | {
+      readonly fits: true;
+      readonly plan: ServingPlan;
+      /** The next best, if this one's GPUs went away. */
+      readonly runnerUp: ServingPlan | undefined;
+      readonly rejected: readonly RejectedCandidate[];
+    }
   | {
       readonly fits: false;
       /** A reason of the closed list in api/conditions. */

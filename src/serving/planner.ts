@@ -52,9 +52,14 @@ export function planServing({ spec, nodes }: PlanRequest): PlanOutcome {
     else fitting.push(verdict);
   }
   misfits.sort(nearestFirst);
-  const best = chooseFit(demand, fitting);
+  const [best, second] = ranked(demand, fitting);
   if (best === undefined) return noFit(demand, groups, misfits);
-  return { fits: true, plan: servingPlan(spec, demand, best), rejected: misfits.map(rejection) };
+  return {
+    fits: true,
+    plan: servingPlan(spec, demand, best),
+    runnerUp: second && servingPlan(spec, demand, second),
+    rejected: misfits.map(rejection),
+  };
 }
 
 function candidates(demand: Demand, groups: readonly GpuGroup[]): Candidate[] {
@@ -85,13 +90,14 @@ function provisionalCandidate({ quantizations, tensorParallelSize: pinned }: Dem
   return { quantization, group, tensorParallelSize: pinned ?? largest };
 }
 
-/** The best by the order that `planServing` documents. Plans with memory facts come before provisional ones. */
-function chooseFit(demand: Demand, fitting: readonly Fit[]): Fit | undefined {
+/** Best first, by the order that `planServing` documents. Plans with memory facts rule out provisional ones. */
+function ranked(demand: Demand, fitting: readonly Fit[]): readonly Fit[] {
   const sized = fitting.filter((fit) => fit.sized !== undefined);
   const rivals = sized.length > 0 ? sized : fitting;
   const longest = Math.max(...rivals.map((fit) => fit.maxModelLen));
   const isLongEnough = (fit: Fit): boolean => fit.maxModelLen >= longest * LONG_ENOUGH;
-  return rivals.filter(isLongEnough).sort((left, right) => compareFits(demand, left, right))[0];
+  const length = (fit: Fit): number => (isLongEnough(fit) ? longest : fit.maxModelLen);
+  return rivals.toSorted((left, right) => length(right) - length(left) || compareFits(demand, left, right));
 }
 
 function compareFits(demand: Demand, left: Fit, right: Fit): number {

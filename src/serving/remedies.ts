@@ -39,11 +39,8 @@ function changesFor(demand: Demand, candidate: Candidate): string[] {
   ) {
     changes.push(`spec.parallelism.tensorParallelSize to ${smaller}`);
   }
-  for (let fewer = demand.concurrency - 1; fewer >= 1; fewer -= 1) {
-    if (!wouldFit({ concurrency: fewer })) continue;
-    changes.push(`spec.context.minConcurrency to ${fewer}`);
-    break;
-  }
+  const fewer = greatest(demand.concurrency - 1, (concurrency) => wouldFit({ concurrency }) !== undefined);
+  if (fewer > 0) changes.push(`spec.context.minConcurrency to ${fewer}`);
   const shorter = demand.maxModelLen === undefined ? undefined : wouldFit({ maxModelLen: undefined });
   if (shorter) changes.push(`spec.context.maxModelLen to ${shorter.maxModelLen} or less`);
   const unpinned = demand.maxNumSeqs === undefined ? undefined : wouldFit({ maxNumSeqs: undefined });
@@ -58,6 +55,17 @@ function changesFor(demand: Demand, candidate: Candidate): string[] {
     changes.push(`spec.context.gpuMemoryUtilizationPercent to ${MOST_UTILIZATION_PERCENT}`);
   }
   return changes;
+}
+
+/** The greatest of 1 to `most` for which something holds that holds for all smaller ones; 0 when there is none. */
+function greatest(most: number, holds: (value: number) => boolean): number {
+  let [low, high] = [0, most];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (holds(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return low;
 }
 
 const isServed = (demand: Demand, candidate: Candidate): boolean => !('reason' in judge(demand, candidate));

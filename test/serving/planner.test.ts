@@ -101,6 +101,55 @@ const CLUSTERS: readonly {
     nodes: [node('MI300X', 8)],
   },
   { name: 'the oldest engine on two H100', spec: { engine: { version: '0.15.1' } }, nodes: [node('H100', 2)] },
+  { name: 'one 32 GB card', nodes: [node('RTX5090', 1)] },
+  { name: 'one 48 GB card', nodes: [node('L40S', 1)] },
+  { name: 'eight 48 GB cards', nodes: [node('L40S', 8)] },
+  { name: 'four 80 GB cards of the older kind', nodes: [node('A100', 4)] },
+  { name: 'two 96 GB cards', nodes: [node('RTXPRO6000', 2)] },
+  { name: 'one H200', nodes: [node('H200', 1)] },
+  { name: 'two H200', nodes: [node('H200', 2)] },
+  { name: 'eight B200, BF16', spec: { model: { quantization: 'BF16' } }, nodes: [node('B200', 8)] },
+  {
+    name: 'sixteen H100 in one node, BF16 over all of them',
+    spec: { model: { quantization: 'BF16' }, parallelism: { tensorParallelSize: 16 } },
+    nodes: [node('H100', 16)],
+  },
+  {
+    name: 'a short context for one, L40S beside H200',
+    spec: { context: { maxModelLen: 32_768, minConcurrency: 1 } },
+    nodes: [node('L40S', 4), node('H200', 8)],
+  },
+  {
+    name: 'the same, with the L40S taken',
+    spec: { context: { maxModelLen: 32_768, minConcurrency: 1 } },
+    nodes: [node('L40S', 4, { free: 0 }), node('H200', 8)],
+  },
+  {
+    name: 'three replicas, of which the H100 have room for two and the A100 for three',
+    spec: { scaling: { mode: 'None' }, replicas: 3 },
+    nodes: [node('H100', 4), node('A100', 8)],
+  },
+  {
+    name: 'AMD cards with an image for them, beside H100',
+    spec: { engine: { image: 'vllm/vllm-openai-rocm:v0.33.0' } },
+    nodes: [node('MI300X', 8), node('H100', 8)],
+  },
+  {
+    name: 'a pool of cards at zero that are too small',
+    spec: { placement: { nodeShapes: [{ product: LABELS.L4, memory: '24Gi', gpus: 4 }] } },
+    nodes: [],
+  },
+  {
+    name: 'cards of a kind that only its memory label tells of',
+    nodes: [node('H100', 4, { product: 'NVIDIA-X1', memoryBytes: 100 * GIB, computeCapability: 110 })],
+  },
+  {
+    name: 'cards of one name with different memory',
+    nodes: [
+      node('A100', 4, { name: 'a', product: 'NVIDIA-A100', memoryBytes: 40 * GIB }),
+      node('A100', 4, { name: 'b', product: 'NVIDIA-A100', memoryBytes: 80 * GIB }),
+    ],
+  },
 ];
 
 describe('planner', () => {
@@ -111,7 +160,9 @@ describe('planner', () => {
         ({ quantization, tensorParallelSize, gpuName, reason }) =>
           `  - ${quantization} on ${tensorParallelSize}x ${gpuName} ${reason}`,
       );
-      return [name, `  ${describePlan(outcome)}`, ...rejected].join('\n');
+      const next =
+        outcome.fits && outcome.runnerUp ? [`  next ${describePlan({ ...outcome, plan: outcome.runnerUp })}`] : [];
+      return [name, `  ${describePlan(outcome)}`, ...next, ...rejected].join('\n');
     });
     await expect(`${report.join('\n\n')}\n`).toMatchFileSnapshot('../golden/planner/clusters.txt');
   });
