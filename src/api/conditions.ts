@@ -99,6 +99,12 @@ export const REASONS = {
     remedy:
       'Allow larger or more GPUs a node, FP8 instead of BF16, a smaller spec.context.maxModelLen or a smaller spec.context.minConcurrency.',
   },
+  DriverTooOld: {
+    types: ['Planned', 'Stalled'],
+    meaning: 'The NVIDIA driver of the nodes that would do is older than the CUDA in the engine image needs.',
+    remedy:
+      'Update the driver, choose an older spec.engine.version, or on data center GPUs set VLLM_ENABLE_CUDA_COMPATIBILITY to "1" in spec.engine.env.',
+  },
   UnknownGpuProduct: {
     types: ['Planned', 'Stalled'],
     meaning: 'A GPU product is named that no node and no declared node shape has.',

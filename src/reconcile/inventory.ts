@@ -53,12 +53,11 @@ export class GpuInventory {
     for (const [name, node] of this.#nodes) {
       const gpus = Number(node.allocatable[placement.resourceName] ?? 0);
       if (gpus < 1 || !mayRun(node, placement)) continue;
-      const { product, memoryBytes, computeCapability } = node.gpu;
       let held = 0;
       for (const [key, count] of this.#held.get(name)?.get(placement.resourceName) ?? [])
         if (key !== ownerKey) held += count;
       const free = Math.max(0, gpus - held);
-      nodes.push({ name, product, memoryBytes, computeCapability, gpus, free, exists: true });
+      nodes.push({ name, ...node.gpu, gpus, free, exists: true });
     }
     return nodes;
   }

@@ -33,6 +33,7 @@ const PLAN_OUTCOMES = Object.keys({
   Planned: true,
   NoGpuNodes: true,
   NoFittingGpu: true,
+  DriverTooOld: true,
   UnknownGpuProduct: true,
   InvalidParallelism: true,
   UnsupportedEngineVersion: true,

@@ -23,6 +23,8 @@ export interface Demand {
   readonly utilizationPercent: number;
   readonly kvCacheDtype: 'BF16' | 'FP8';
   readonly prefixCaching: boolean;
+  /** Oldest NVIDIA driver that will do; undefined where the user's image or variables settle it. */
+  readonly leastDriver: number | undefined;
   /** Whether the engine runs in the user's own image. */
   readonly hasOwnImage: boolean;
 }
@@ -65,9 +67,14 @@ export function readDemand(spec: QwenCoderSpec): Demand | PlanFailure {
     utilizationPercent: context.gpuMemoryUtilizationPercent ?? version.utilizationPercent,
     kvCacheDtype: context.kvCacheDtype === 'FP8' ? 'FP8' : 'BF16',
     prefixCaching: hasPrefixCaching(spec, version.version),
+    leastDriver: engine.image !== undefined || bringsOwnCuda(spec) ? undefined : version.leastDriver,
     hasOwnImage: engine.image !== undefined,
   };
 }
+
+/** The image holds libraries for older drivers of data center GPUs, which vLLM uses when told so. */
+const bringsOwnCuda = ({ engine }: QwenCoderSpec): boolean =>
+  engine.env?.some(({ name }) => name === 'VLLM_ENABLE_CUDA_COMPATIBILITY') ?? false;
 
 const isVllmQuantization = (name: string): name is VllmQuantization =>
   VLLM_QUANTIZATIONS.some((known) => known === name);

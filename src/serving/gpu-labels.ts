@@ -6,6 +6,8 @@ import type { GpuNode } from './plan.ts';
 const NVIDIA_PRODUCT = 'nvidia.com/gpu.product';
 const COMPUTE_MAJOR = 'nvidia.com/gpu.compute.major';
 const COMPUTE_MINOR = 'nvidia.com/gpu.compute.minor';
+/** The second is what older releases of GPU feature discovery write. */
+const DRIVER_MAJOR = ['nvidia.com/cuda.driver-version.major', 'nvidia.com/cuda.driver.major'];
 /** The label of AMD's node labeller; its label for memory is rounded to what the card is called, so the catalogue knows better. */
 const AMD_PRODUCT = 'amd.com/gpu.product-name';
 
@@ -19,12 +21,14 @@ export const productLabel = (resourceName: string): string =>
 /** What a node's labels say of its GPUs; the catalogue answers where only the product is known. */
 export function gpuFacts(
   labels: Readonly<Record<string, string>>,
-): Pick<GpuNode, 'product' | 'memoryBytes' | 'computeCapability'> {
+): Pick<GpuNode, 'product' | 'memoryBytes' | 'computeCapability' | 'driver'> {
   const product = labels[NVIDIA_PRODUCT] ?? labels[AMD_PRODUCT];
   const known = <T>(tell: (label: string) => T): T | undefined => (product === undefined ? undefined : tell(product));
   const [memoryMib, major] = [Number(labels[MEMORY_LABEL]), Number(labels[COMPUTE_MAJOR])];
+  const driver = DRIVER_MAJOR.map((label) => Number(labels[label])).find((major) => major > 0);
   return {
     product,
+    ...(driver !== undefined && { driver }),
     memoryBytes: memoryMib > 0 ? memoryMib * MIB : known(catalogueMemoryBytes),
     computeCapability:
       major > 0 ? major * 10 + Number(labels[COMPUTE_MINOR] ?? 0) : known((label) => findGpu(label)?.computeCapability),

@@ -10,6 +10,8 @@ export interface GpuNode {
   readonly memoryBytes: number | undefined;
   /** CUDA compute capability times ten (89, 90, 100); undefined where unknown. */
   readonly computeCapability: number | undefined;
+  /** Major version of the NVIDIA driver (570, 580); undefined where no label tells. */
+  readonly driver?: number | undefined;
   /** Whole GPUs that the node offers (allocatable). */
   readonly gpus: number;
   /** Of these, not held by pods of others; the planned resource's own pods count as free. */
@@ -78,6 +80,7 @@ export type PlanOutcome =
       readonly reason:
         | 'NoGpuNodes'
         | 'NoFittingGpu'
+        | 'DriverTooOld'
         | 'UnknownGpuProduct'
         | 'InvalidParallelism'
         | 'UnsupportedEngineVersion'

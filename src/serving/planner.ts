@@ -1,9 +1,11 @@
 import type { QwenCoderSpec } from '../api/v1alpha1.ts';
 import { type Demand, readDemand } from './demand.ts';
+import { SAMPLED_VLLM_VERSIONS, vllmVersion } from './engines/vllm-versions.ts';
 import { findGpus, type GpuGroup, largestNode, multipliesFp8 } from './gpu-groups.ts';
 import { tensorParallelSizes } from './memory.ts';
 import { CHECKPOINTS, VLLM_QUANTIZATIONS } from './model-profile.ts';
 import type {
+  GpuNode,
   PlanFailure,
   PlanOutcome,
   PlanRequest,
@@ -11,9 +13,10 @@ import type {
   ServingPlan,
   VllmQuantization,
 } from './plan.ts';
+import { refuse } from './plan.ts';
 import { remediesFor } from './remedies.ts';
 import { type Candidate, type Fit, judge, LEAST_PLANNED_TOKENS, type Misfit } from './verdict.ts';
-import { compareNumbers, compareText, requests } from './words.ts';
+import { compareNumbers, compareText, listOf, requests } from './words.ts';
 
 /** Contexts from this part of the longest on count as equally long: nobody doubles the GPUs for two per cent. */
 const LONG_ENOUGH = 0.9;
@@ -34,6 +37,8 @@ const LONG_ENOUGH = 0.9;
  * Without memory facts for any allowed GPU that could serve, the plan is provisional: 32,768 tokens on as many GPUs as a node has, up to
  * 4 with FP8, or the pinned numbers; its concurrency is undefined.
  *
+ * Nodes whose driver is too old for the engine's CUDA are left out; where only these would do, the plan is refused for it.
+ *
  * Guarantees: a plan with memory facts holds `min(context.minConcurrency, context.maxNumSeqs)` requests of its length; the same request
  * gives the same answer, whatever the order of its nodes.
  * Assumes: `spec` passed its schema; `nodes` exist and are allowed by the node selector; declared shapes are added here.
@@ -41,6 +46,16 @@ const LONG_ENOUGH = 0.9;
 export function planServing({ spec, nodes }: PlanRequest): PlanOutcome {
   const demand = readDemand(spec);
   if ('fits' in demand) return demand;
+  const able = nodes.filter((node) => !hasOldDriver(demand, node));
+  const outcome = planOn(spec, demand, able);
+  if (outcome.fits || able.length === nodes.length || !planOn(spec, demand, nodes).fits) return outcome;
+  return oldDrivers(
+    demand,
+    nodes.filter((node) => hasOldDriver(demand, node)),
+  );
+}
+
+function planOn(spec: QwenCoderSpec, demand: Demand, nodes: readonly GpuNode[]): PlanOutcome {
   const groups = findGpus(spec, nodes);
   if ('fits' in groups) return groups;
 
@@ -60,6 +75,25 @@ export function planServing({ spec, nodes }: PlanRequest): PlanOutcome {
     runnerUp: second && servingPlan(spec, demand, second),
     rejected: misfits.map(rejection),
   };
+}
+
+const hasOldDriver = ({ leastDriver }: Demand, { driver }: GpuNode): boolean =>
+  driver !== undefined && leastDriver !== undefined && driver < leastDriver;
+
+function oldDrivers({ version, leastDriver }: Demand, nodes: readonly GpuNode[]): PlanFailure {
+  const drivers = listOf(nodes.map(({ driver }) => String(driver)));
+  const older = SAMPLED_VLLM_VERSIONS.findLast((name) =>
+    nodes.every(({ driver }) => driver! >= vllmVersion(name).leastDriver),
+  );
+  return refuse(
+    'DriverTooOld',
+    `vLLM ${version.version} needs an NVIDIA driver of ${leastDriver} or newer; the GPU nodes that it would fit on have ${drivers}.`,
+    [
+      `Update the driver of these nodes to ${leastDriver} or newer`,
+      ...(older === undefined ? [] : [`set spec.engine.version to ${older}`]),
+      'on data center GPUs set VLLM_ENABLE_CUDA_COMPATIBILITY to "1" in spec.engine.env, or name an image with an older CUDA in spec.engine.image.',
+    ].join(', or '),
+  );
 }
 
 function candidates(demand: Demand, groups: readonly GpuGroup[]): Candidate[] {

@@ -52,7 +52,7 @@ describe('OperatorMetrics', () => {
     expect(counted.filter((line) => !line.endsWith(' 0'))).toEqual([
       'qwen_coder_build_info{version="1.2.3",node_version="v24.0.0"} 1',
     ]);
-    expect(counted.filter((line) => line.startsWith('qwen_coder_plans_total'))).toHaveLength(9);
+    expect(counted.filter((line) => line.startsWith('qwen_coder_plans_total'))).toHaveLength(10);
     expect(counted.filter((line) => line.startsWith('qwen_coder_watch_errors_total'))).toHaveLength(10);
     const writes = lines.filter((line) => line.startsWith('qwen_coder_writes_total'));
     expect(writes).toHaveLength(21);

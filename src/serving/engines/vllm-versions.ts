@@ -15,6 +15,8 @@ export interface VllmVersionFacts {
    * no request can ever have, and only a logged concurrency below 1 tells.
    */
   readonly kvVerdictTrusted: boolean;
+  /** Oldest NVIDIA driver that the official image's CUDA runs on: R525 for CUDA 12, R580 for CUDA 13. */
+  readonly leastDriver: number;
   /** Name of the tool parser that understands Qwen3-Coder's calls. */
   readonly toolParser: string;
   /** User that the official image can run as; undefined where it needs root. */
@@ -36,17 +38,25 @@ const facts0151: VllmVersionFacts = {
   reservedBlocks: 0,
   seqsBoundByPool: false,
   kvVerdictTrusted: false,
+  leastDriver: 525,
   toolParser: 'qwen3_coder',
   nonRoot: undefined,
 };
 const facts0191: VllmVersionFacts = { ...facts0151, since: '0.19.1', kvVerdictTrusted: true };
-const facts0202: VllmVersionFacts = { ...facts0191, since: '0.20.2', utilizationPercent: 92, seqsBoundByPool: true };
+const facts0202: VllmVersionFacts = {
+  ...facts0191,
+  since: '0.20.2',
+  utilizationPercent: 92,
+  seqsBoundByPool: true,
+  leastDriver: 580,
+};
 const facts0260: VllmVersionFacts = { ...facts0202, since: '0.26.0', prefixCachingByDefault: true };
 const facts0290: VllmVersionFacts = { ...facts0260, since: '0.29.0', reservedBlocks: 1 };
 const facts0330: VllmVersionFacts = { ...facts0290, since: '0.33.0', nonRoot: { uid: 2000, gid: 0 } };
 
 /**
- * Sampled versions, oldest first, read from their wheels; the image's user from vLLM's `docs/deployment/docker.md`. 0.15.0 to 0.18.1
+ * Sampled versions, oldest first, read from their wheels, CUDA by what these require (0.20.2 by its torch, which is that of 0.22.1);
+ * the image's user from vLLM's `docs/deployment/docker.md`; drivers from NVIDIA's table of CUDA minor version compatibility. 0.15.0 to 0.18.1
  * count only the KV group of layer 0, a GDN group, when they check memory.
  */
 const SAMPLED: readonly VllmVersionFacts[] = [

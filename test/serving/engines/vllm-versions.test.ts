@@ -10,6 +10,7 @@ describe('vLLM versions', () => {
       {
         "image": "vllm/vllm-openai:v0.33.0",
         "kvVerdictTrusted": true,
+        "leastDriver": 580,
         "nonRoot": {
           "gid": 0,
           "uid": 2000,
