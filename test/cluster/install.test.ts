@@ -185,6 +185,7 @@ describe('a release', () => {
   });
 
   test('takes everything along when that is asked for', async () => {
+    await collectorKnows();
     await uninstallWithResources(operator);
     await eventually(async () => expect(await remains()).toEqual([]));
     await collected();
@@ -277,6 +278,7 @@ describe('install.yaml', () => {
     const operator = await start();
     await apply('team-a', 'coder');
     await ready('team-a', 'coder');
+    await collectorKnows();
     await cluster.kubectl(['delete', '-f', installYaml, '--wait=false']);
     await stop(operator);
     await eventually(async () => expect(await remains()).toEqual([]));
@@ -379,9 +381,30 @@ async function enginePods(namespace: string): Promise<string[]> {
 const childrenOf = (namespace: string, name: string): Promise<string[]> =>
   names('-n', namespace, '-l', `qwencoder.dev/resource=${name}`);
 
-/** The garbage collector learns of a new kind within half a minute, and until then leaves the children of its objects alone. */
 const collected = (): Promise<void> =>
   eventually(async () => expect(await childrenOf('team-a', 'coder')).toEqual([]), 90_000);
+
+/**
+ * The garbage collector learns of a new kind within half a minute. Of a kind that is gone before, it never learns, and leaves the children of
+ * its objects alone for ever.
+ */
+async function collectorKnows(): Promise<void> {
+  const at = { namespace: 'team-b', name: 'collected' };
+  const create = (object: object) =>
+    cluster.kubectl(['create', '-f', '-', '-o', 'jsonpath={.metadata.uid}'], { input: JSON.stringify(object) });
+  const owner = { apiVersion: 'qwencoder.dev/v1alpha1', kind: 'QwenCoderDeployment' };
+  const uid = await create({ ...owner, metadata: at, spec: { suspend: true } });
+  await create({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { ...at, ownerReferences: [{ ...owner, name: at.name, uid }] },
+  });
+  await cluster.kubectl(['delete', 'qcd', at.name, '-n', at.namespace]);
+  await eventually(
+    async () => expect(await names('-n', at.namespace, '--field-selector', `metadata.name=${at.name}`)).toEqual([]),
+    90_000,
+  );
+}
 
 const LABEL = `app.kubernetes.io/instance=${RELEASE}`;
 
