@@ -4,16 +4,16 @@ import { SAMPLED_VLLM_VERSIONS, vllmVersion } from './engines/vllm-versions.ts';
 import { findGpus, type GpuGroup, largestNode, multipliesFp8 } from './gpu-groups.ts';
 import { tensorParallelSizes } from './memory.ts';
 import { CHECKPOINTS, VLLM_QUANTIZATIONS } from './model-profile.ts';
-import type {
-  GpuNode,
-  PlanFailure,
-  PlanOutcome,
-  PlanRequest,
-  RejectedCandidate,
-  ServingPlan,
-  VllmQuantization,
+import {
+  type GpuNode,
+  type PlanFailure,
+  type PlanOutcome,
+  type PlanRequest,
+  refuse,
+  type RejectedCandidate,
+  type ServingPlan,
+  type VllmQuantization,
 } from './plan.ts';
-import { refuse } from './plan.ts';
 import { remediesFor } from './remedies.ts';
 import { type Candidate, type Fit, judge, LEAST_PLANNED_TOKENS, type Misfit } from './verdict.ts';
 import { compareNumbers, compareText, listOf, requests } from './words.ts';

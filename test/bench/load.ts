@@ -14,8 +14,6 @@ const COMPONENTS: readonly ComponentName[] = [
 export interface LoadShare {
   /** CPU seconds of the control plane, nodes included. */
   readonly planeCpuSeconds: number;
-  /** CPU seconds of the bench itself. */
-  readonly benchCpuSeconds: number;
   /** Part of all processors that strangers used: whoever else works on the machine makes every time longer. */
   readonly strangersPercent: number;
 }
@@ -31,10 +29,6 @@ export function watchLoad(cluster: Cluster): (clientCpuSeconds: number) => LoadS
     const benchCpuSeconds = bench() - before.bench;
     const strangers = machineBusySeconds() - before.machine - planeCpuSeconds - benchCpuSeconds - clientCpuSeconds;
     const capacity = ((performance.now() - before.at) / 1000) * availableParallelism();
-    return {
-      planeCpuSeconds,
-      benchCpuSeconds,
-      strangersPercent: Math.max(0, Math.round((100 * strangers) / capacity)),
-    };
+    return { planeCpuSeconds, strangersPercent: Math.max(0, Math.round((100 * strangers) / capacity)) };
   };
 }
