@@ -46,5 +46,6 @@ export { vllmVerdict, type KvRequest, type KvVerdict } from './engines/vllm-verd
 export { flagAt, readWord, type Spelling, type VllmFlag, type Word } from './engines/vllm-flags.ts';
 export { checkEngineArgs, hasPrefixCaching, vllmArgs, vllmEnv, type ArgumentProblem } from './engines/vllm-args.ts';
 export { shapeNodes } from './gpu-groups.ts';
+export { parseNodes, type NodeGroup } from './node-specification.ts';
 export { planServing } from './planner.ts';
 export { quantityBytes, quantityValue } from './quantity.ts';

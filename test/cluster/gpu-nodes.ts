@@ -1,3 +1,4 @@
+import { parseNodes, type NodeGroup } from '../../src/serving/index.ts';
 import { kwokAnnotation } from './kwok.ts';
 
 /** A GPU product as drivers and label makers name it. */
@@ -53,48 +54,13 @@ export const gpus = {
 
 export type GpuName = keyof typeof gpus;
 
-/** One item of a node specification. */
-export interface NodeGroup {
-  readonly nodes: number;
-  readonly gpusPerNode: number;
-  /** What is in the node; undefined in a node without GPUs, or with GPUs that nobody knows. */
-  readonly gpu: GpuName | undefined;
-  /** Whether the vendor's label maker ran there. */
-  readonly isLabelled: boolean;
-}
-
 /** Tells the simulator what is really in a node, whatever its labels say. */
 export const gpuAnnotation = 'simulator.qwencoder.dev/gpu';
 
-const item =
-  /^(?:(?<gpus>\d+)x(?<unlabelled>UNLABELLED-?)?(?<product>[A-Z0-9]+-\d+GB)?|(?<cpu>CPU))(?:\*(?<nodes>\d+))?$/;
-
-/**
- * Reads a node specification: `8xH100-80GB*3,2xRTX4090-24GB` is three nodes and one. `8xUNLABELLED` has GPUs and no
- * labels; `8xUNLABELLED-H100-80GB` too, and the simulator knows what they are; `CPU*2` are nodes without GPUs.
- */
-export function parseNodes(specification: string): NodeGroup[] {
-  return specification
-    .split(',')
-    .map((text) => text.trim())
-    .filter((text) => text !== '')
-    .map((text) => {
-      const parts = item.exec(text)?.groups;
-      const product = parts?.['product'];
-      const isLabelled = parts?.['unlabelled'] === undefined;
-      const isComplete = parts?.['cpu'] !== undefined || product !== undefined || !isLabelled;
-      if (!parts || !isComplete || (product !== undefined && !isGpuName(product))) {
-        throw new Error(
-          `"${text}" is not a node specification: write 8xH100-80GB*3, 8xUNLABELLED or CPU, with one of ${Object.keys(gpus).join(', ')}`,
-        );
-      }
-      return {
-        nodes: Number(parts['nodes'] ?? 1),
-        gpusPerNode: Number(parts['gpus'] ?? 0),
-        gpu: product,
-        isLabelled,
-      } satisfies NodeGroup;
-    });
+/** The simulator's own word for a card of a node specification; undefined where the specification names none. */
+function gpuNameOf({ gpu }: NodeGroup): GpuName | undefined {
+  if (gpu === undefined || isGpuName(gpu.name)) return gpu?.name as GpuName | undefined;
+  throw new Error(`${gpu.name} is not simulated: use one of ${Object.keys(gpus).join(', ')}`);
 }
 
 function isGpuName(name: string): name is GpuName {
@@ -123,7 +89,7 @@ export function gpuNodes(specification: string, taken: ReadonlySet<string> = new
   const used = new Set(taken);
   return parseNodes(specification).flatMap((group) =>
     Array.from({ length: group.nodes }, () => {
-      const stem = group.gpusPerNode === 0 ? 'cpu' : (group.gpu ?? 'gpu').toLowerCase();
+      const stem = group.gpusPerNode === 0 ? 'cpu' : (gpuNameOf(group) ?? 'gpu').toLowerCase();
       let index = 0;
       while (used.has(`${stem}-${index}`)) index += 1;
       const name = `${stem}-${index}`;
@@ -133,7 +99,9 @@ export function gpuNodes(specification: string, taken: ReadonlySet<string> = new
   );
 }
 
-function gpuNode(name: string, { gpu: gpuName, gpusPerNode, isLabelled }: NodeGroup, index: number): NodeObject {
+function gpuNode(name: string, group: NodeGroup, index: number): NodeObject {
+  const { gpusPerNode, isLabelled } = group;
+  const gpuName = gpuNameOf(group);
   const gpu: Gpu | undefined = gpuName && gpus[gpuName];
   const resource = gpu?.vendor === 'amd' ? 'amd.com/gpu' : 'nvidia.com/gpu';
   const memoryGib =

@@ -1,31 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { gpuNodes, gpus, parseNodes } from '../cluster/gpu-nodes.ts';
-
-describe('parseNodes', () => {
-  test.each([
-    { text: '8xH100-80GB*3', groups: [{ nodes: 3, gpusPerNode: 8, gpu: 'H100-80GB', isLabelled: true }] },
-    {
-      text: '8xH100-80GB*3, 2xRTX4090-24GB',
-      groups: [
-        { nodes: 3, gpusPerNode: 8, gpu: 'H100-80GB', isLabelled: true },
-        { nodes: 1, gpusPerNode: 2, gpu: 'RTX4090-24GB', isLabelled: true },
-      ],
-    },
-    { text: '8xUNLABELLED', groups: [{ nodes: 1, gpusPerNode: 8, gpu: undefined, isLabelled: false }] },
-    { text: '4xUNLABELLED-L40S-48GB*2', groups: [{ nodes: 2, gpusPerNode: 4, gpu: 'L40S-48GB', isLabelled: false }] },
-    { text: 'CPU*2', groups: [{ nodes: 2, gpusPerNode: 0, gpu: undefined, isLabelled: true }] },
-    { text: '', groups: [] },
-  ])('reads "$text"', ({ text, groups }) => {
-    expect(parseNodes(text)).toEqual(groups);
-  });
-
-  test.each(['8xH100', '8x', 'H100-80GB', '8xH100-80GB*', '8xT9000-1GB', 'CPU-4', '8xtoString-1GB'])(
-    'refuses "%s"',
-    (text) => {
-      expect(() => parseNodes(text)).toThrow('is not a node specification');
-    },
-  );
-});
+import { gpuNodes, gpus } from '../cluster/gpu-nodes.ts';
 
 describe('gpuNodes', () => {
   test('a node has its GPUs, the labels of its vendor, and the taint that keeps other pods away', () => {
@@ -59,6 +33,10 @@ describe('gpuNodes', () => {
     expect(Object.keys(node!.metadata.labels).filter((key) => key.includes('gpu'))).toEqual([]);
     expect(node!.metadata.annotations['simulator.qwencoder.dev/gpu']).toBe('H100-80GB');
     expect(node!.status.capacity['nvidia.com/gpu']).toBe('8');
+  });
+
+  test('a card that is not simulated is named, with those that are', () => {
+    expect(() => gpuNodes('8xT4-16GB')).toThrow('T4-16GB is not simulated: use one of L4-24GB, ');
   });
 
   test('names are unique, and taken ones are passed over', () => {
