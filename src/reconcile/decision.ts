@@ -1,0 +1,47 @@
+import { GROUP, KIND, type QwenCoderDeployment, type QwenCoderSpec, VERSION } from '../api/index.ts';
+import type { Owner, WeightsAccess } from '../render/index.ts';
+import { type Desire, desiredChildren, isRollingOut, wantedReplicas } from './desired.ts';
+import { type Action, diff } from './diff.ts';
+import type { Planner } from './metrics.ts';
+import { type Caches, observe, observeModel, observeVolume } from './observe.ts';
+import { chooseTarget } from './target.ts';
+
+/** What is to be done about one resource, with all that it was decided on. */
+export interface Decision extends Desire {
+  readonly actions: readonly Action[];
+}
+
+export interface DecisionOptions {
+  readonly plan?: Planner;
+  readonly access?: WeightsAccess | undefined;
+}
+
+/**
+ * Decides about one resource from memory alone: observe, target, rollout, children, diff. A reconcile writes what it says; whoever wants
+ * to know beforehand asks it too.
+ */
+export function decide(
+  caches: Caches,
+  key: string,
+  resource: QwenCoderDeployment,
+  spec: QwenCoderSpec,
+  { plan, access }: DecisionOptions = {},
+): Decision {
+  const facts = observe(caches, key, ownerOf(resource), resource, spec);
+  const target = chooseTarget(facts, plan);
+  const model = target.planned ? observeModel(caches, key, facts, target.revision) : ({ state: 'missing' } as const);
+  const volume = target.planned ? observeVolume(facts, target.revision) : undefined;
+  const desire: Desire = { facts, target, model, volume, wanted: wantedReplicas(spec), access };
+  const actions = diff(facts.owner, desiredChildren(desire), facts.children, {
+    keepWeights: isRollingOut(facts.slots, target),
+  });
+  return { ...desire, actions };
+}
+
+const ownerOf = ({ metadata }: QwenCoderDeployment): Owner => ({
+  apiVersion: `${GROUP}/${VERSION}`,
+  kind: KIND,
+  namespace: metadata.namespace,
+  name: metadata.name,
+  uid: metadata.uid,
+});

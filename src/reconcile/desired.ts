@@ -1,0 +1,62 @@
+import type { QwenCoderSpec } from '../api/index.ts';
+import type { KubeObject } from '../kube/index.ts';
+import { type LiveVolume, type Revision, type WeightsAccess, children } from '../render/index.ts';
+import { type Facts, type LiveSlot, type ModelState, isAvailable, isReady } from './facts.ts';
+import { rollout } from './rollout.ts';
+import type { Target } from './target.ts';
+
+/** Revisions kept besides those in use (design decision 6). */
+const KEPT_REVISIONS = 5;
+
+/** What the children of a resource follow from. */
+export interface Desire {
+  readonly facts: Facts;
+  readonly target: Target;
+  readonly model: ModelState;
+  /** The claim of the target's weights as it is. */
+  readonly volume: LiveVolume | undefined;
+  /** Replicas that the spec asks for, suspended or not. */
+  readonly wanted: number;
+  readonly access?: WeightsAccess | undefined;
+}
+
+/** How many replicas the spec asks for, whoever set the number. */
+export function wantedReplicas({ scaling, replicas }: QwenCoderSpec): number {
+  switch (scaling.mode) {
+    case 'Builtin':
+      return scaling.minReplicas;
+    case 'External':
+    case 'None':
+      return replicas ?? 1;
+  }
+}
+
+/** The children that a resource should have now, in the order in which they are applied. */
+export function desiredChildren({ facts, target, model, volume, wanted, access }: Desire): KubeObject[] {
+  const { owner, spec, slots, revisions } = facts;
+  const available = isAvailable(model);
+  const chosen = target.planned ? target.revision : undefined;
+  const known =
+    chosen === undefined
+      ? revisions
+      : [withServed(chosen, slots), ...revisions.filter(({ hash }) => hash !== chosen.hash)];
+  const planned = rollout(wanted, spec.suspend, available ? chosen : undefined, known, slots);
+  const inUse = new Set([
+    ...planned.map(({ revision }) => revision.hash),
+    ...slots.map(({ revisionHash }) => revisionHash),
+  ]);
+  const kept = known.filter((revision, index) => index < KEPT_REVISIONS || inUse.has(revision.hash));
+  return children({ owner, spec, target: chosen, revisions: kept, slots: planned, volume, access });
+}
+
+/** A revision has served once an engine of it was ready: its plan is then known to work. */
+const withServed = (revision: Revision, slots: readonly LiveSlot[]): Revision =>
+  revision.served || !slots.some((slot) => slot.revisionHash === revision.hash && isReady(slot))
+    ? revision
+    : { ...revision, served: true };
+
+/** Older weights stay until every slot has left them; without a plan nothing is thrown away. */
+export const isRollingOut = (slots: readonly LiveSlot[], target: Target): boolean =>
+  !target.planned ||
+  slots.some((slot) => slot.revisionHash !== target.revision.hash) ||
+  (slots.length > 0 && !slots.some(isReady));
