@@ -2,8 +2,13 @@ import { resourceSchema } from './api/crd.ts';
 import { CONDITIONS, NOT_EFFECTIVE, type NotEffective, parseSpec, type ReasonEntry, REASONS } from './api/index.ts';
 import type { StructuralSchema } from './api/structural.ts';
 import { runbookSection } from './install/monitoring/alerts.ts';
-import { operatorOptions, Options } from './options.ts';
-import { findGpu, MIB, planServing, type PlanOutcome } from './serving/index.ts';
+import { flagName, type Flags, Options, PlanOptions, RenderOptions } from './options.ts';
+import { preview } from './preview/preview.ts';
+import { idleCluster } from './preview/snapshot.ts';
+import { PLAIN } from './preview/terminal.ts';
+import { textOf } from './preview/text.ts';
+import { emptyWish } from './preview/wish.ts';
+import { findGpu, MIB, parseNodes, planServing, type PlanOutcome } from './serving/index.ts';
 
 /** What stands between markers, by the name in them. */
 export type Sections = Readonly<Record<string, () => string>>;
@@ -15,7 +20,10 @@ const SECTIONS: Sections = {
   'fields-later': laterTable,
   conditions: conditionsTable,
   reasons: reasonsTable,
-  flags: flagsTable,
+  'plan-text': planText,
+  flags: () => flagsTable(Options),
+  'flags-plan': () => flagsTable(PlanOptions),
+  'flags-render': () => flagsTable(RenderOptions),
   runbook: runbookSection,
 };
 
@@ -159,14 +167,23 @@ function reasonsTable(): string {
   return table(['Reason', 'On condition', 'Meaning', 'What to do'], rows);
 }
 
-function flagsTable(): string {
-  const defaults = operatorOptions([], {}) as Readonly<Record<string, unknown>>;
-  const rows = Object.entries(Options.shape).map(([name, { description = '' }]) => [
-    code(`--${name}`),
-    name in defaults ? code(valueOf(defaults[name])) : '–',
+function flagsTable(flags: Flags): string {
+  const defaults = flags.parse({}) as Readonly<Record<string, unknown>>;
+  const rows = Object.entries(flags.shape).map(([name, { description = '' }]) => [
+    flagName(name).split(', ').map(code).join(' '),
+    isDefault(defaults[name]) ? code(valueOf(defaults[name])) : '–',
     description,
   ]);
   return table(['Flag', 'Default', 'Meaning'], rows);
+}
+
+const isDefault = (value: unknown): boolean => value !== undefined && !(Array.isArray(value) && value.length === 0);
+
+/** What `plan` prints of the nodes in its own example. */
+function planText(): string {
+  const cluster = idleCluster(parseNodes('4xL40S-48GB,8xH100-80GB*2'));
+  const { report } = preview(emptyWish(), { cluster, namespace: 'default', isLive: false });
+  return ['```', textOf(report, PLAIN), '```'].join('\n');
 }
 
 /** Nodes that the table of plans shows: so many GPUs of one kind. */

@@ -3,9 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { QwenCoderDeployment } from './api/index.ts';
 import { EventRecorder, KubeClient, LeaseElection, eventStore, leaseIdentity, leaseStore } from './kube/index.ts';
-import type { OperatorOptions } from './options.ts';
+import { type OperatorOptions, weightsAccess } from './options.ts';
 import { Apply, InformerCaches, OperatorMetrics, Reconciler, collectFrom } from './reconcile/index.ts';
-import type { WeightsAccess } from './render/index.ts';
 import { Controller, type Log, Manager, Metrics, Probes, systemClock } from './runtime/index.ts';
 
 export const PROGRAM = 'qwen-coder-operator';
@@ -118,15 +117,6 @@ function kubeConfig(options: OperatorOptions): KubeConfig {
   if (options.kubeconfig === undefined) config.loadFromDefault();
   else config.loadFromFile(options.kubeconfig);
   return config;
-}
-
-function weightsAccess(options: OperatorOptions): WeightsAccess {
-  const [configMap, key] = options['weights-ca-configmap']?.split('/') ?? [];
-  return {
-    proxy: options['weights-proxy'],
-    noProxy: options['weights-no-proxy'],
-    authorities: configMap !== undefined && key !== undefined ? { configMap, key } : undefined,
-  };
 }
 
 const referenceTo = ({ apiVersion, kind, metadata: { namespace, name, uid } }: QwenCoderDeployment) => ({

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import * as z from 'zod';
 
 /** A flag as people type it; everything enters as text. */
@@ -54,42 +54,119 @@ export const Options = z.strictObject({
 
 export type OperatorOptions = z.output<typeof Options>;
 
+/** What `plan` and `render` look at. */
+const looking = {
+  file: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('File with resources, - for standard input; may be repeated. A resource with an empty spec when unset.'),
+  gpus: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('GPU nodes to plan for, as 4xL40S-48GB,8xH100-80GB*2; without it, those of the cluster.'),
+  namespace: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Namespace of resources that name none; the kubeconfig's own when unset."),
+  kubeconfig: z.string().min(1).optional().describe('Path of a kubeconfig; the one that kubectl uses when unset.'),
+  context: z.string().min(1).optional().describe('Context of the kubeconfig; its current one when unset.'),
+};
+
+/** Every flag of `qwen-coder plan`. */
+export const PlanOptions = z.strictObject({
+  ...looking,
+  output: z.enum(['text', 'json', 'yaml']).default('text').describe('How the plan is printed: text, json or yaml.'),
+});
+export type PlanOptions = z.output<typeof PlanOptions>;
+
+/** Every flag of `qwen-coder render`. */
+export const RenderOptions = z.strictObject({
+  ...looking,
+  output: z.enum(['yaml', 'json']).default('yaml').describe('How objects are printed: yaml or json.'),
+  ...Options.pick({ 'weights-proxy': true, 'weights-no-proxy': true, 'weights-ca-configmap': true }).shape,
+});
+export type RenderOptions = z.output<typeof RenderOptions>;
+
+/** How weights Jobs reach the hub, as the flags about it say. */
+export function weightsAccess(
+  options: Pick<RenderOptions, 'weights-proxy' | 'weights-no-proxy' | 'weights-ca-configmap'>,
+) {
+  const [configMap, key] = options['weights-ca-configmap']?.split('/') ?? [];
+  return {
+    proxy: options['weights-proxy'],
+    noProxy: options['weights-no-proxy'],
+    authorities: configMap !== undefined && key !== undefined ? { configMap, key } : undefined,
+  };
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /** Environment variables stand in for flags that are not given: `QWEN_CODER_LOG_LEVEL` for `--log-level`. */
 const environmentName = (name: string): string => `QWEN_CODER_${name.toUpperCase().replaceAll('-', '_')}`;
 
-/** A flag that cannot be used, in a sentence for the terminal. */
+/** Whether output must do without colours: https://no-color.org. */
+export const wantsNoColor = (environment: Environment): boolean => (environment['NO_COLOR'] ?? '') !== '';
+
+/** Something that the user asked for and that cannot be done, in a sentence for the terminal. */
 export class UsageError extends Error {}
 
-/** Reads and checks every flag once. The only place where the environment is read. */
-export function operatorOptions(
-  args: readonly string[],
-  environment: Readonly<Record<string, string | undefined>>,
-): OperatorOptions {
-  const names = Object.keys(Options.shape);
-  const { values } = readFlags(args, names);
-  const given = Object.fromEntries(
-    names
-      .map((name) => [name, values[name] ?? environment[environmentName(name)]] as const)
-      .filter(([, value]) => value !== undefined),
-  );
-  const parsed = Options.safeParse(given);
+/** Reads and checks every flag of the operator once; the environment stands in for what is not given. */
+export function operatorOptions(args: readonly string[], environment: Environment): OperatorOptions {
+  const fromEnvironment = Object.keys(Options.shape).map((name) => [name, environment[environmentName(name)]]);
+  return checked(Options, { ...Object.fromEntries(fromEnvironment), ...readFlags(Options, args) });
+}
+
+export const planOptions = (args: readonly string[]): PlanOptions => checked(PlanOptions, readFlags(PlanOptions, args));
+
+export const renderOptions = (args: readonly string[]): RenderOptions =>
+  checked(RenderOptions, readFlags(RenderOptions, args));
+
+/** The flags of a command by name, each with its schema. */
+export type Flags = z.ZodObject<Readonly<Record<string, z.ZodType>>>;
+
+function checked<S extends Flags>(schema: S, given: Readonly<Record<string, unknown>>): z.output<S> {
+  const parsed = schema.safeParse(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)));
   if (parsed.success) return parsed.data;
   throw new UsageError(parsed.error.issues.map(({ path, message }) => `--${path.join('.')}: ${message}`).join('\n'));
 }
 
-function readFlags(args: readonly string[], names: readonly string[]): { values: Record<string, string | undefined> } {
+/** As kubectl abbreviates them. */
+const SHORT: Readonly<Record<string, string>> = { file: 'f', namespace: 'n', output: 'o' };
+
+/** Flags that may be given more than once. */
+const MULTIPLE = new Set(['file']);
+
+function readFlags({ shape }: Flags, args: readonly string[]): Record<string, unknown> {
+  const flags = Object.keys(shape).map((name) => {
+    const short = SHORT[name];
+    return [name, { type: 'string' as const, multiple: MULTIPLE.has(name), ...(short !== undefined && { short }) }];
+  });
   try {
-    return parseArgs({
-      args: [...args],
-      options: Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])),
-    });
+    return { ...parseArgs({ args: [...args], options: Object.fromEntries(flags) as ParseArgsOptionsConfig }).values };
   } catch (error) {
-    throw new UsageError((error as Error).message, { cause: error });
+    // Node goes on about other ways to write what was not meant.
+    const [what] = (error as Error).message.split('. ');
+    throw new UsageError(
+      `${what}; flags are ${Object.keys(shape)
+        .map((name) => `--${name}`)
+        .join(', ')}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
+/** As one types it: `-f, --file`. */
+export function flagName(name: string): string {
+  const short = SHORT[name];
+  return `${short === undefined ? '' : `-${short}, `}--${name}`;
+}
+
 /** One line a flag, for `--help`. */
-export const operatorHelp = (): string =>
-  Object.entries(Options.shape)
-    .map(([name, schema]) => `  --${name.padEnd(22)} ${schema.description ?? ''}`)
+export const flagsHelp = ({ shape }: Flags): string =>
+  Object.entries(shape)
+    .map(([name, schema]) => `  ${flagName(name).padEnd(24)} ${schema.description ?? ''}`)
     .join('\n');

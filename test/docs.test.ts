@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { CONDITIONS, KIND, parseResource, REASONS } from '../src/api/index.ts';
 import { isForLater, specFields, withGeneratedSections } from '../src/docs.ts';
-import { Options } from '../src/options.ts';
+import { flagName, type Flags, Options, PlanOptions, RenderOptions } from '../src/options.ts';
 import { exposition, metricNames } from './support/exposition.ts';
 
 const root = new URL('../', import.meta.url);
@@ -34,8 +34,14 @@ describe('README.md', () => {
     expect(section('conditions')).toContain(`\n| \`${type}\` | `);
   });
 
-  test.each(Object.keys(Options.shape))('has a row for the flag --%s', (name) => {
-    expect(section('flags')).toContain(`\n| \`--${name}\` | `);
+  const flags: readonly (readonly [section: string, flags: Flags])[] = [
+    ['flags', Options],
+    ['flags-plan', PlanOptions],
+    ['flags-render', RenderOptions],
+  ];
+  test.each(flags)('has a row for every flag of section %s', (name, { shape }) => {
+    for (const flag of Object.keys(shape))
+      expect(section(name)).toContain(`\n| \`${flagName(flag).replace(', ', '` `')}\` | `);
   });
 
   test('has a row for every metric of the operator, and for no other', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { UsageError, operatorHelp, operatorOptions } from '../src/options.ts';
+import { Options, UsageError, flagsHelp, operatorOptions, planOptions, wantsNoColor } from '../src/options.ts';
 
 describe('operatorOptions', () => {
   test('without flags every option has its default', () => {
@@ -33,6 +33,17 @@ describe('operatorOptions', () => {
 
   test('help names every flag', () => {
     for (const name of ['kubeconfig', 'namespaces', 'workers', 'log-level'])
-      expect(operatorHelp()).toContain(`--${name}`);
+      expect(flagsHelp(Options)).toContain(`--${name}`);
+  });
+});
+
+describe('planOptions', () => {
+  test('takes the short flags of kubectl, and several files', () => {
+    const given = planOptions(['-f', 'a.yaml', '--file', 'b.yaml', '-n', 'team-a', '-o', 'json']);
+    expect(given).toMatchObject({ file: ['a.yaml', 'b.yaml'], namespace: 'team-a', output: 'json' });
+  });
+
+  test('colours are wanted unless NO_COLOR is set to something', () => {
+    expect([{}, { NO_COLOR: '' }, { NO_COLOR: '1' }].map(wantsNoColor)).toEqual([false, false, true]);
   });
 });

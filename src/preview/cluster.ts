@@ -1,0 +1,152 @@
+import { KubeConfig } from '@kubernetes/client-node';
+import {
+  ApiError,
+  ConnectionError,
+  KubeClient,
+  type KubeObject,
+  type ListPage,
+  Nodes,
+  type Pod,
+  Pods,
+  isForbidden,
+} from '../kube/index.ts';
+import { UsageError } from '../options.ts';
+import { CHILD_KINDS, Resources } from '../reconcile/apply.ts';
+import type { PodFacts } from '../reconcile/facts.ts';
+import { projectNode, projectPod } from '../reconcile/projections.ts';
+import { RESOURCE } from '../render/labels.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { type Live, Snapshot } from './snapshot.ts';
+
+/** Which cluster, as kubectl finds it. */
+export interface Access {
+  readonly kubeconfig: string | undefined;
+  readonly context: string | undefined;
+}
+
+/** A cluster of a kubeconfig; nothing has been asked yet. */
+export interface Cluster {
+  /** Namespace of the context. */
+  readonly namespace: string;
+  /** Reads nodes, pods and what there is of these resources, all at once. */
+  readonly read: (resources: readonly ResourceKey[]) => Promise<Snapshot>;
+}
+
+export interface ResourceKey {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** What the client library falls back to. */
+const NO_KUBECONFIG = 'http://localhost:8080';
+
+const REMEDY = 'or plan without a cluster: --gpus 8xH100-80GB';
+
+/**
+ * Fails when: the kubeconfig cannot be read, has no such context, or the cluster refuses or does not answer: a `UsageError` that says what
+ * to do.
+ */
+export function openCluster(access: Access, userAgent: string): Cluster {
+  const config = readConfig(access);
+  return {
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
+    read: async (resources) => {
+      await checkCredentials(config);
+      const client = KubeClient.connect(config, { clock: systemClock, userAgent });
+      try {
+        return await readSnapshot(client, resources);
+      } catch (error) {
+        throw explained(error, config);
+      } finally {
+        await client.close();
+      }
+    },
+  };
+}
+
+function readConfig({ kubeconfig, context }: Access): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    if (kubeconfig === undefined) config.loadFromDefault();
+    else config.loadFromFile(kubeconfig);
+  } catch (error) {
+    const flag = kubeconfig === undefined ? 'the kubeconfig' : `--kubeconfig ${kubeconfig}`;
+    throw new UsageError(`${flag}: ${(error as Error).message}; name one that can be read, ${REMEDY}`, {
+      cause: error,
+    });
+  }
+  if (context !== undefined) {
+    const names = config.getContexts().map(({ name }) => name);
+    if (!names.includes(context)) {
+      throw new UsageError(`--context ${context}: the kubeconfig has ${names.join(', ') || 'none'}; name one of these`);
+    }
+    config.setCurrentContext(context);
+  }
+  const server = config.getCurrentCluster()?.server;
+  if (server === undefined) {
+    throw new UsageError(`the kubeconfig names no current cluster; choose one with --context, ${REMEDY}`);
+  }
+  if (server === NO_KUBECONFIG) {
+    throw new UsageError(
+      `there is no kubeconfig in KUBECONFIG or ~/.kube/config; name one with --kubeconfig, ${REMEDY}`,
+    );
+  }
+  return config;
+}
+
+/** Reads certificates and asks credential plugins: what fails here is a matter of the kubeconfig. */
+async function checkCredentials(config: KubeConfig): Promise<void> {
+  try {
+    await config.applyToHTTPSOptions({});
+  } catch (error) {
+    const context = config.getCurrentContext();
+    throw new UsageError(
+      `the kubeconfig's context ${context}: ${(error as Error).message}; choose one that works with --context, ${REMEDY}`,
+      { cause: error },
+    );
+  }
+}
+
+async function readSnapshot(client: KubeClient, resources: readonly ResourceKey[]): Promise<Snapshot> {
+  const [nodes, pods, live] = await Promise.all([
+    client.list(Nodes),
+    projectedPods(client),
+    Promise.all(resources.map(async (key) => [`${key.namespace}/${key.name}`, await readLive(client, key)] as const)),
+  ]);
+  return new Snapshot({ nodes: nodes.items.map(projectNode), pods, live: new Map(live) });
+}
+
+/** Page by page, so that no more than one page of whole pods is held. */
+async function projectedPods(client: KubeClient): Promise<PodFacts[]> {
+  const pods: PodFacts[] = [];
+  let page: ListPage<Pod> | undefined;
+  do {
+    page = await client.listPage(Pods, {}, page?.continueToken);
+    pods.push(...page.items.map(projectPod));
+  } while (page.continueToken !== undefined);
+  return pods;
+}
+
+async function readLive(client: KubeClient, key: ResourceKey): Promise<Live> {
+  const { namespace, name } = key;
+  const [resource, ...children] = await Promise.all([
+    client.get(Resources, key),
+    ...CHILD_KINDS.map((kind) => client.list<KubeObject>(kind, { namespace, labelSelector: `${RESOURCE}=${name}` })),
+  ]);
+  return { resource, children: children.flatMap(({ items }) => items) };
+}
+
+/** What a user can do about an answer that is none. */
+function explained(error: unknown, config: KubeConfig): unknown {
+  if (isForbidden(error)) {
+    return new UsageError(
+      `${error.message}; ask for the right to list nodes, pods of all namespaces and the resource with its children, ${REMEDY}`,
+      { cause: error },
+    );
+  }
+  if (!(error instanceof ApiError || error instanceof ConnectionError)) return error;
+  const server = config.getCurrentCluster()!.server;
+  return new UsageError(`${server}: ${error.message}; choose a cluster with --kubeconfig and --context, ${REMEDY}`, {
+    cause: error,
+  });
+}
