@@ -45,6 +45,48 @@ export {
 export { vllmVerdict, type KvRequest, type KvVerdict } from './engines/vllm-verdict.ts';
 export { flagAt, readWord, type Spelling, type VllmFlag, type Word } from './engines/vllm-flags.ts';
 export { checkEngineArgs, hasPrefixCaching, vllmArgs, vllmEnv, type ArgumentProblem } from './engines/vllm-args.ts';
+export {
+  calibrationKey,
+  isSameCalibration,
+  measuredOverhead,
+  readCalibrations,
+  writeCalibration,
+  type Calibration,
+  type Calibrations,
+} from './calibration.ts';
+export {
+  readEngineLog,
+  readMetrics,
+  readServedLength,
+  type EngineMetrics,
+  type MemoryFailure,
+  type StartReport,
+} from './engine-report.ts';
+export { calibrationFrom, failed, loaded, loadedByLog } from './observation.ts';
+export {
+  attemptAt,
+  begin,
+  configurationOf,
+  fittingText,
+  geometryOf,
+  informed,
+  observed,
+  tune,
+  unmeasured,
+  type Attempt,
+  type Fitting,
+  type Observation,
+  type TuningVerdict,
+} from './tuning.ts';
+export {
+  startBudget,
+  startProgress,
+  type Start,
+  type StartBudget,
+  type StartPhase,
+  type StartProgress,
+} from './start-budget.ts';
+export { engineVariant } from './variant.ts';
 export { shapeNodes } from './gpu-groups.ts';
 export { parseNodes, type NodeGroup } from './node-specification.ts';
 export { planServing } from './planner.ts';

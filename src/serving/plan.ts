@@ -57,6 +57,15 @@ export interface ServingPlan {
   readonly weightBytes: number;
 }
 
+/** What decides how much of a GPU an engine takes besides weights and KV cache. Every plan is one. */
+export interface Footprint {
+  readonly gpuProduct: string | undefined;
+  readonly engineVersion: string;
+  readonly tensorParallelSize: number;
+  readonly quantization: VllmQuantization;
+  readonly kvCacheDtype: 'BF16' | 'FP8';
+}
+
 /** A combination that cannot serve, with the number that breaks it. */
 export interface RejectedCandidate {
   readonly quantization: VllmQuantization;
@@ -98,6 +107,8 @@ export type PlanOutcome =
 export interface PlanRequest {
   readonly spec: QwenCoderSpec;
   readonly nodes: readonly GpuNode[];
+  /** Measured overhead a GPU of memory `gpuMemoryBytes`; the planner's own guess where it is undefined. */
+  readonly overheadBytes?: ((footprint: Footprint) => number | undefined) | undefined;
 }
 
 /** A request that no plan serves. */

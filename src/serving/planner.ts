@@ -43,7 +43,7 @@ const LONG_ENOUGH = 0.9;
  * gives the same answer, whatever the order of its nodes.
  * Assumes: `spec` passed its schema; `nodes` exist and are allowed by the node selector; declared shapes are added here.
  */
-export function planServing({ spec, nodes }: PlanRequest): PlanOutcome {
+export function planServing({ spec, nodes, overheadBytes }: PlanRequest): PlanOutcome {
   const demand = readDemand(spec);
   if ('fits' in demand) return demand;
   const able = nodes.filter((node) => !hasOldDriver(demand, node));
@@ -62,7 +62,7 @@ function planOn(spec: QwenCoderSpec, demand: Demand, nodes: readonly GpuNode[]):
   const fitting: Fit[] = [];
   const misfits: Misfit[] = [];
   for (const candidate of candidates(demand, groups)) {
-    const verdict = judge(demand, candidate);
+    const verdict = judge(demand, candidate, overheadBytes);
     if ('reason' in verdict) misfits.push(verdict);
     else fitting.push(verdict);
   }

@@ -3,6 +3,7 @@ import { type GpuGroup, largestNode } from './gpu-groups.ts';
 import {
   concurrency,
   fits,
+  type KvGeometry,
   kvGeometry,
   maxTokens,
   needBlocks,
@@ -10,7 +11,7 @@ import {
   poolBlocks,
   weightBytesPerGpu,
 } from './memory.ts';
-import type { GpuMemory, VllmQuantization } from './plan.ts';
+import type { GpuMemory, PlanRequest, VllmQuantization } from './plan.ts';
 import { gib, requests } from './words.ts';
 
 /** Shortest context that is planned when none is asked for: below it a coding tool cannot hold its own prompt. */
@@ -67,7 +68,11 @@ export interface Misfit {
 }
 
 /** Whether a candidate serves what is asked, and with which numbers. */
-export function judge(demand: Demand, candidate: Candidate): Fit | Misfit {
+export function judge(
+  demand: Demand,
+  candidate: Candidate,
+  overheadBytes?: PlanRequest['overheadBytes'],
+): Fit | Misfit {
   const { group, tensorParallelSize } = candidate;
   const misfit = (reason: string): Misfit => ({ candidate, reason, shortfallBytes: undefined });
   const most = largestNode(group);
@@ -86,7 +91,15 @@ export function judge(demand: Demand, candidate: Candidate): Fit | Misfit {
     );
   }
   if (group.memoryBytes === undefined) return provisionalFit(demand, candidate);
-  return judgeMemory(demand, candidate, group.memoryBytes);
+  const overhead =
+    overheadBytes?.({
+      gpuProduct: group.product,
+      engineVersion: demand.version.version,
+      tensorParallelSize,
+      quantization: candidate.quantization,
+      kvCacheDtype: demand.kvCacheDtype,
+    }) ?? overheadBytesPerGpu(tensorParallelSize);
+  return judgeMemory(demand, candidate, group.memoryBytes, overhead);
 }
 
 function provisionalFit(demand: Demand, candidate: Candidate): Fit {
@@ -98,12 +111,11 @@ function provisionalFit(demand: Demand, candidate: Candidate): Fit {
   };
 }
 
-function judgeMemory(demand: Demand, candidate: Candidate, total: number): Fit | Misfit {
+function judgeMemory(demand: Demand, candidate: Candidate, total: number, overhead: number): Fit | Misfit {
   const { version, concurrency: asked, kvCacheDtype, prefixCaching } = demand;
   const { quantization, tensorParallelSize } = candidate;
   const usable = Math.floor((total * demand.utilizationPercent) / 100);
   const weights = weightBytesPerGpu(quantization, tensorParallelSize);
-  const overhead = overheadBytesPerGpu(tensorParallelSize);
   const left = usable - weights - overhead;
   const { reservedBlocks } = version;
   const geometry = kvGeometry({ tensorParallelSize, kvCacheDtype, prefixCaching, reservedBlocks });
@@ -139,7 +151,7 @@ function judgeMemory(demand: Demand, candidate: Candidate, total: number): Fit |
   return {
     candidate,
     maxModelLen,
-    maxNumSeqs: seqs ?? Math.max(asked, Math.min(MOST_PLANNED_SEQS, concurrency(geometry, blocks, 1))),
+    maxNumSeqs: seqs ?? plannedSeqs(geometry, blocks, asked),
     sized: {
       concurrency: concurrency(geometry, blocks, maxModelLen),
       blocks,
@@ -148,3 +160,7 @@ function judgeMemory(demand: Demand, candidate: Candidate, total: number): Fit |
     },
   };
 }
+
+/** How many sequences are decoded together where nobody says: what the pool holds, up to vLLM's own default, and what is asked at least. */
+export const plannedSeqs = (geometry: KvGeometry, blocks: number, asked: number): number =>
+  Math.max(asked, Math.min(MOST_PLANNED_SEQS, concurrency(geometry, blocks, 1)));

@@ -1,0 +1,126 @@
+import type { QwenCoderSpec } from '../api/v1alpha1.ts';
+import type { ServingPlan } from './plan.ts';
+
+/** What a starting engine is busy with. */
+export type StartPhase = 'Schedule' | 'Image' | 'Weights' | 'WarmUp';
+
+/** What is known of one start. Times are milliseconds since the epoch. */
+export interface Start {
+  readonly createdMs: number;
+  readonly scheduledMs: number | undefined;
+  /** The container's start. */
+  readonly startedMs: number | undefined;
+  /** Part of the weights that is read, in percent; undefined where the log does not tell. */
+  readonly weightsPercent: number | undefined;
+  readonly areWeightsLoaded: boolean;
+}
+
+/** How long a start may take before somebody should look at it, in seconds. */
+export interface StartBudget {
+  readonly scheduleSeconds: number;
+  readonly imageSeconds: number;
+  /** Weights and warm-up together, as both are learned together. */
+  readonly loadSeconds: number;
+}
+
+/** How a start stands. Equal from one tenth of the budget to the next. */
+export interface StartProgress {
+  readonly phase: StartPhase;
+  /** "weights 40 %, 9 of 14 min". */
+  readonly text: string;
+  /** Part of the phase's budget that is spent, in tenths; 1 when it is exceeded. */
+  readonly share: number;
+  readonly isExceeded: boolean;
+  /** What to do when it is exceeded. */
+  readonly remedy: string;
+  /** Milliseconds until it may say something else; undefined when time alone changes nothing more. */
+  readonly nextMs: number | undefined;
+}
+
+const MINUTE = 60;
+
+/** Kubernetes binds in seconds where GPUs are free; a declared pool first has to bring a node. */
+const SCHEDULE_SECONDS = 5 * MINUTE;
+const SCHEDULE_NEW_NODE_SECONDS = 15 * MINUTE;
+
+/** The image of vLLM has about 10 GB to unpack. */
+const IMAGE_SECONDS = 15 * MINUTE;
+
+/**
+ * Bytes a second that slow storage of each kind reads; estimates, at the low end. 160 GB in 83 s, 1.9 GB/s, are reported of a local disk
+ * (vllm-ascend 4357).
+ */
+const READ_RATES = { Local: 250e6, Shared: 150e6 } as const;
+
+/** Compiling and capturing graphs with nothing cached; estimate. */
+const WARM_UP_SECONDS = 10 * MINUTE;
+
+/** A start may take this many times what an earlier one of the same weights took. */
+const LEARNED_TIMES = 2;
+const LEAST_LOAD_SECONDS = 2 * MINUTE;
+
+/** Parts of a budget after which progress is told again. */
+const STEPS = 10;
+
+/**
+ * How long a start of a plan may take.
+ *
+ * @param earlierSeconds the longest load of an earlier start with the same weights; undefined where there is none.
+ */
+export function startBudget(plan: ServingPlan, spec: QwenCoderSpec, earlierSeconds: number | undefined): StartBudget {
+  const { source } = spec.model;
+  const isLocal =
+    source.type === 'Image' || (source.type === 'HuggingFace' && spec.storage.accessMode === 'ReadWriteOnce');
+  const calculated = plan.weightBytes / READ_RATES[isLocal ? 'Local' : 'Shared'] + WARM_UP_SECONDS;
+  return {
+    scheduleSeconds: spec.placement.nodeShapes?.length ? SCHEDULE_NEW_NODE_SECONDS : SCHEDULE_SECONDS,
+    imageSeconds: IMAGE_SECONDS,
+    loadSeconds:
+      earlierSeconds === undefined ? calculated : Math.max(LEAST_LOAD_SECONDS, earlierSeconds * LEARNED_TIMES),
+  };
+}
+
+const REMEDIES: Readonly<Record<StartPhase, string>> = {
+  Schedule: 'Free or add GPUs; condition Placed quotes the scheduler.',
+  Image:
+    'Look at the events of the pod: the way to the registry of spec.engine.image, or pull the image to the nodes beforehand.',
+  Weights: 'Look at the log of the pod; use a faster spec.storage.className, or one that is not shared.',
+  WarmUp: 'Look at the log of the pod; with --enforce-eager in spec.engine.args nothing is compiled or captured.',
+};
+
+const NAMES: Readonly<Record<StartPhase, string>> = {
+  Schedule: 'waiting for a node',
+  Image: 'pulling the image and mounting volumes',
+  Weights: 'weights',
+  WarmUp: 'warm-up',
+};
+
+/** How a start stands at `nowMs`. A clock that is behind the cluster's counts as no time at all. */
+export function startProgress(start: Start, budget: StartBudget, nowMs: number): StartProgress {
+  const { phase, sinceMs, seconds } = phaseOf(start, budget);
+  const elapsedMs = Math.max(0, nowMs - sinceMs);
+  const stepMs = (seconds * 1000) / STEPS;
+  const step = Math.min(STEPS, Math.floor(elapsedMs / stepMs));
+  const isExceeded = step >= STEPS;
+  const { weightsPercent } = start;
+  const read = phase === 'Weights' && weightsPercent !== undefined ? ` ${Math.floor(weightsPercent / 10) * 10} %` : '';
+  const minutes = Math.ceil(seconds / MINUTE);
+  const spent = isExceeded
+    ? `more than its ${minutes} min`
+    : `${Math.floor((step * stepMs) / 1000 / MINUTE)} of ${minutes} min`;
+  return {
+    phase,
+    text: `${NAMES[phase]}${read}, ${spent}`,
+    share: step / STEPS,
+    isExceeded,
+    remedy: REMEDIES[phase],
+    nextMs: isExceeded ? undefined : Math.ceil((step + 1) * stepMs - Math.max(0, nowMs - sinceMs)),
+  };
+}
+
+function phaseOf(start: Start, budget: StartBudget): { phase: StartPhase; sinceMs: number; seconds: number } {
+  const { createdMs, scheduledMs, startedMs } = start;
+  if (scheduledMs === undefined) return { phase: 'Schedule', sinceMs: createdMs, seconds: budget.scheduleSeconds };
+  if (startedMs === undefined) return { phase: 'Image', sinceMs: scheduledMs, seconds: budget.imageSeconds };
+  return { phase: start.areWeightsLoaded ? 'WarmUp' : 'Weights', sinceMs: startedMs, seconds: budget.loadSeconds };
+}

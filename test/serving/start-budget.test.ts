@@ -1,0 +1,82 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Start, startBudget, startProgress } from '../../src/serving/index.ts';
+import { node, planned, spec } from './builders.ts';
+
+const MINUTE = 60_000;
+const plan = planned({}, node('H100', 8));
+const budget = { scheduleSeconds: 300, imageSeconds: 900, loadSeconds: 840 };
+
+const start = (over: Partial<Start> = {}): Start => ({
+  createdMs: 0,
+  scheduledMs: undefined,
+  startedMs: undefined,
+  weightsPercent: undefined,
+  areWeightsLoaded: false,
+  ...over,
+});
+const loading = start({ scheduledMs: 0, startedMs: 0 });
+
+describe('startBudget', () => {
+  test('grows with the weights and with storage that is shared', () => {
+    const local = startBudget(plan, spec(), undefined);
+    const shared = startBudget(plan, spec({ storage: { accessMode: 'ReadWriteMany' } }), undefined);
+    const larger = startBudget({ ...plan, weightBytes: 2 * plan.weightBytes }, spec(), undefined);
+    expect(local).toMatchObject({ scheduleSeconds: 300, imageSeconds: 900 });
+    expect(Math.round(local.loadSeconds)).toBe(922);
+    expect(shared.loadSeconds).toBeGreaterThan(local.loadSeconds);
+    expect(larger.loadSeconds).toBeGreaterThan(local.loadSeconds);
+  });
+
+  test('is twice what an earlier start took, and two minutes at least', () => {
+    expect(startBudget(plan, spec(), 400).loadSeconds).toBe(800);
+    expect(startBudget(plan, spec(), 5).loadSeconds).toBe(120);
+  });
+
+  test('leaves a declared pool the time to bring a node', () => {
+    const shapes = { nodeShapes: [{ product: 'NVIDIA-L40S', memory: '48Gi', gpus: 4 }] };
+    expect(startBudget(plan, spec({ placement: shapes }), undefined).scheduleSeconds).toBe(900);
+  });
+});
+
+describe('startProgress', () => {
+  test.each([
+    { name: 'without a node', of: start(), at: 2 * MINUTE, text: 'waiting for a node, 2 of 5 min' },
+    {
+      name: 'pulling',
+      of: start({ scheduledMs: MINUTE }),
+      at: 7 * MINUTE,
+      text: 'pulling the image and mounting volumes, 6 of 15 min',
+    },
+    { name: 'reading', of: { ...loading, weightsPercent: 41 }, at: 9 * MINUTE, text: 'weights 40 %, 8 of 14 min' },
+    { name: 'reading silently', of: loading, at: 3 * MINUTE, text: 'weights, 2 of 14 min' },
+    { name: 'warming up', of: { ...loading, areWeightsLoaded: true }, at: 12 * MINUTE, text: 'warm-up, 11 of 14 min' },
+    {
+      name: 'too long',
+      of: { ...loading, weightsPercent: 41 },
+      at: 15 * MINUTE,
+      text: 'weights 40 %, more than its 14 min',
+    },
+    { name: 'ahead of our clock', of: start({ createdMs: MINUTE }), at: 0, text: 'waiting for a node, 0 of 5 min' },
+  ])('a start that is $name reads "$text"', ({ of, at, text }) => {
+    expect(startProgress(of, budget, at).text).toBe(text);
+  });
+
+  test('every phase has its own remedy when it takes too long', () => {
+    const phases = [start(), start({ scheduledMs: 0 }), loading, { ...loading, areWeightsLoaded: true }];
+    const late = phases.map((phase) => startProgress(phase, budget, 60 * MINUTE));
+    expect(late.map(({ isExceeded, nextMs }) => [isExceeded, nextMs])).toEqual(phases.map(() => [true, undefined]));
+    expect(new Set(late.map(({ remedy }) => remedy)).size).toBe(phases.length);
+  });
+
+  test('says something else at most ten times a phase, and exactly when it announced it', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 20 * MINUTE }), (at) => {
+        const now = startProgress(loading, budget, at);
+        if (now.nextMs === undefined) return;
+        expect(startProgress(loading, budget, at + now.nextMs - 1)).toMatchObject({ text: now.text, share: now.share });
+        expect(startProgress(loading, budget, at + now.nextMs).share).toBeCloseTo(now.share + 0.1);
+      }),
+    );
+  });
+});
