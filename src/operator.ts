@@ -4,7 +4,18 @@ import { KubeConfig } from '@kubernetes/client-node';
 import type { QwenCoderDeployment } from './api/index.ts';
 import { EventRecorder, KubeClient, LeaseElection, eventStore, leaseIdentity, leaseStore } from './kube/index.ts';
 import { type OperatorOptions, weightsAccess } from './options.ts';
-import { Apply, InformerCaches, OperatorMetrics, Reconciler, collectFrom } from './reconcile/index.ts';
+import {
+  Apply,
+  CalibrationStore,
+  EngineReports,
+  InformerCaches,
+  OperatorMetrics,
+  Reconciler,
+  Tuner,
+  collectFrom,
+  getText,
+} from './reconcile/index.ts';
+import { calibrationsName } from './render/index.ts';
 import { Controller, type Log, Manager, Metrics, Probes, systemClock } from './runtime/index.ts';
 
 export const PROGRAM = 'qwen-coder-operator';
@@ -55,11 +66,21 @@ export async function runOperator(
     instance: identity,
     onFailure: (error) => log.warn('an event was not recorded', { error }),
   });
+  const tuner = new Tuner({
+    clock,
+    calibrations: new CalibrationStore({
+      client,
+      log,
+      key: { namespace: options['lease-namespace'], name: calibrationsName(options['lease-name']) },
+    }),
+    reports: new EngineReports({ client, get: getText, clock, enqueue: (key) => controller.add(key) }),
+  });
   const reconciler = new Reconciler({
     caches,
     apply: new Apply(client, caches),
     clock,
     metrics: operatorMetrics,
+    tuner,
     weightsAccess: weightsAccess(options),
     announce: (resource, type, reason, note) =>
       recorder.record(referenceTo(resource), { type, reason, action: 'Reconcile', note }),

@@ -7,6 +7,7 @@ export const CONDITIONS = {
   Placed: 'Every wanted engine pod has a node.',
   ModelAvailable: 'The weights are where the engines read them.',
   EnginesReady: 'Every wanted engine answers.',
+  Tuned: 'The context is as long as the measured memory of the GPUs allows.',
   EndpointReady: 'At least one engine answers behind the Service.',
   ScalingActive: 'Something sets the number of replicas.',
   Reproducible:
@@ -47,7 +48,7 @@ export const REASONS = {
     remedy: 'Raise spec.scaling.minReplicas, or in mode External or None scale the resource up.',
   },
   NotPlanned: {
-    types: ['Ready', 'Placed', 'ModelAvailable', 'EnginesReady', 'EndpointReady'],
+    types: ['Ready', 'Placed', 'ModelAvailable', 'EnginesReady', 'Tuned', 'EndpointReady'],
     meaning: 'There is no serving plan, so there is nothing to place, fetch or start.',
     remedy: 'See condition Planned.',
   },
@@ -204,8 +205,15 @@ export const REASONS = {
   },
   Starting: {
     types: ['EnginesReady'],
-    meaning: 'Engines are loading the model.',
+    meaning: 'Engines are loading the model; the message says what they are at and how much of its time is spent.',
     remedy: 'Wait; loading takes minutes.',
+  },
+  StartBudgetExceeded: {
+    types: ['EnginesReady'],
+    meaning:
+      'An engine takes longer to start than earlier starts, or than its weights and storage account for; the message names the phase.',
+    remedy:
+      'Look at the phase that the message names: the scheduler, the registry, the storage, or the log of the pod.',
   },
   NotReady: {
     types: ['EnginesReady'],
@@ -217,6 +225,56 @@ export const REASONS = {
     types: ['EnginesReady', 'Stalled'],
     meaning: 'An engine ends again and again; the message quotes its last words.',
     remedy: 'Correct what the message names, most often spec.engine.args, engine.image or the context.',
+  },
+
+  Tuned: {
+    types: ['Tuned'],
+    meaning:
+      'An engine measured its memory, and the context is what it holds for spec.context.minConcurrency requests.',
+    remedy: NOTHING,
+  },
+  Trying: {
+    types: ['Tuned'],
+    meaning: 'No engine of this plan has loaded yet, so its context length is calculated and not measured.',
+    remedy: 'Wait for the first engine; status.tuning lists what was tried.',
+  },
+  LongerContextFits: {
+    types: ['Tuned'],
+    meaning: 'The measured memory holds a longer context.',
+    remedy:
+      'Nothing to do: it is taken at the next restart of an engine, or after 30 minutes without a request. To have it at once, delete an engine pod.',
+  },
+  ShorterContextFits: {
+    types: ['Tuned'],
+    meaning: 'The measured memory holds fewer requests of this length than spec.context.minConcurrency asks for.',
+    remedy:
+      'Nothing to do: a shorter context is taken at the next restart of an engine, or after 30 minutes without a request.',
+  },
+  FewerRequestsFit: {
+    types: ['Tuned'],
+    meaning: 'Even the shortest context is held by fewer requests at once than spec.context.minConcurrency asks for.',
+    remedy: 'Lower spec.context.minConcurrency, raise spec.parallelism.tensorParallelSize, or allow larger GPUs.',
+  },
+  LengthPinned: {
+    types: ['Tuned'],
+    meaning: 'spec.context.maxModelLen is obeyed as it stands; the message says what would fit.',
+    remedy: 'Leave spec.context.maxModelLen out to have the longest context that fits.',
+  },
+  SteppingBack: {
+    types: ['Tuned'],
+    meaning: 'An engine ran out of memory, and a shorter context or a smaller part of the GPU is tried.',
+    remedy: 'Wait; the message says what is tried next.',
+  },
+  NoLengthFits: {
+    types: ['Tuned'],
+    meaning: 'Engines ran out of memory, and no shorter context would help.',
+    remedy:
+      'Allow larger or more GPUs a replica, use FP8 instead of BF16, or change spec.context.gpuMemoryUtilizationPercent; status.tuning has what engines said.',
+  },
+  NotMeasured: {
+    types: ['Tuned'],
+    meaning: 'An engine answers, and neither its metrics nor its log could be read.',
+    remedy: 'Let the operator reach port 8000 of engine pods, or let it read their logs.',
   },
 
   NoReadyEngine: {

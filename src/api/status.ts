@@ -59,7 +59,11 @@ const Plan = z
 const TuningAttempt = z.strictObject({
   maxModelLen: count.describe('Context length that was tried.'),
   outcome: z.enum(['Fits', 'DoesNotFit', 'OutOfMemory', 'Trying']).describe('What came of it.'),
-  message: text(1024).optional().describe('What the engine said.'),
+  configuration: text(253)
+    .optional()
+    .describe('What was tried at that length: a length that failed is not tried again on it.'),
+  kvBlocks: count.optional().describe('KV blocks of one GPU that the engine had, or would have had.'),
+  message: text(1024).optional().describe('Why it failed, in the words of the engine.'),
   time: z.string().max(64).meta({ format: 'date-time' }).describe('When it was tried.'),
 });
 

@@ -38,6 +38,8 @@ const TEMPLATES: Readonly<Record<string, Template>> = {
   'rights-in-namespaces': { part: parts.servingRights('{{ . }}'), each: '$.Values.namespaces' },
   'rights-lease': { part: parts.leaseRights },
   lease: { part: parts.lease },
+  'rights-calibrations': { part: parts.calibrationRights },
+  calibrations: { part: parts.calibrations },
   deployment: {
     part: parts.deployment({
       version: '{{ $.Chart.AppVersion }}',

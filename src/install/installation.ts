@@ -19,6 +19,8 @@ export function installation({ name, namespace, version, image, namespaces = [] 
       : [parts.accountingRights, ...namespaces.map(parts.servingRights)]),
     parts.leaseRights,
     parts.lease,
+    parts.calibrationRights,
+    parts.calibrations,
     parts.deployment({ version, image, flags }),
     parts.disruptionBudget,
     parts.metricsService,
@@ -27,7 +29,14 @@ export function installation({ name, namespace, version, image, namespaces = [] 
 
 /** Namespace, identity and rights, without anything that runs. */
 export const rbac = (namespace: string, name: string): object[] =>
-  rendered({ name, namespace }, [parts.namespace, parts.serviceAccount, parts.clusterWideRights, parts.leaseRights]);
+  rendered({ name, namespace }, [
+    parts.namespace,
+    parts.serviceAccount,
+    parts.clusterWideRights,
+    parts.leaseRights,
+    parts.calibrationRights,
+    parts.calibrations,
+  ]);
 
 const rendered = (who: Identity, all: readonly parts.Part[]): object[] =>
   all.flatMap((part) => parts.objectsOf(part, who));

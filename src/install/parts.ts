@@ -1,9 +1,10 @@
 import { ApiObject, App, Chart } from 'cdk8s';
 import * as k8s from 'cdk8s-plus-28/lib/imports/k8s.js';
 import { customResourceDefinition } from '../api/index.ts';
+import { COMPONENT, calibrationsName } from '../render/index.ts';
 import { type Program, operatorDeployment } from './deployment.ts';
 import { type Identity, selector } from './identity.ts';
-import { ACCOUNTING_RULES, SERVING_RULES, leaseRules } from './rules.ts';
+import { ACCOUNTING_RULES, SERVING_RULES, calibrationRules, leaseRules } from './rules.ts';
 
 /** One piece of an installation: an object, or rights with their binding. */
 export type Part = (chart: Chart, who: Identity) => ApiObject | readonly ApiObject[];
@@ -46,6 +47,15 @@ export const servingRights =
 export const leaseRights: Part = (chart, who) =>
   rights(chart, who, { name: `${who.name}-lease`, namespace: who.namespace }, leaseRules(who.name));
 
+export const calibrationRights: Part = (chart, who) => {
+  const name = calibrationsName(who.name);
+  return rights(chart, who, { name, namespace: who.namespace }, calibrationRules(name));
+};
+
+/** Empty and without the field that the operator fills, so that a new installation keeps what was measured. */
+export const calibrations: Part = (chart, { name, namespace }) =>
+  new k8s.KubeConfigMap(chart, 'configmap', { metadata: { name: calibrationsName(name), namespace } });
+
 /** The operator would make it too, but then nobody would take it away with the rest. */
 export const lease: Part = (chart, { name, namespace }) =>
   new k8s.KubeLease(chart, 'lease', { metadata: { name, namespace } });
@@ -82,7 +92,7 @@ export const serviceMonitor: Part = (chart, who) =>
     spec: { selector: { matchLabels: selector(who) }, endpoints: [{ port: 'metrics', interval: '30s' }] },
   });
 
-/** Scrapes in, calls of the API server out. The kubelet's probes come from the node, which policies let through. */
+/** Scrapes in, calls of the API server and of engines out. The kubelet's probes come from the node, which policies let through. */
 export const networkPolicy: Part = (chart, who) =>
   new k8s.KubeNetworkPolicy(chart, 'networkpolicy', {
     metadata: { name: who.name, namespace: who.namespace },
@@ -90,7 +100,14 @@ export const networkPolicy: Part = (chart, who) =>
       podSelector: { matchLabels: selector(who) },
       policyTypes: ['Ingress', 'Egress'],
       ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ port: k8s.IntOrString.fromString('http') }] }],
-      egress: [{ ports: [443, 6443].map((port) => ({ port: k8s.IntOrString.fromNumber(port) })) }],
+      egress: [
+        { ports: [443, 6443].map((port) => ({ port: k8s.IntOrString.fromNumber(port) })) },
+        // Engines, wherever they run, tell how much memory they found and whether they work.
+        {
+          to: [{ namespaceSelector: {}, podSelector: { matchLabels: { [COMPONENT]: 'engine' } } }],
+          ports: [{ port: k8s.IntOrString.fromNumber(8000) }],
+        },
+      ],
     },
   });
 

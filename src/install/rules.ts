@@ -16,11 +16,18 @@ export const SERVING_RULES: K8s.PolicyRule[] = [
   { apiGroups: ['batch'], resources: ['jobs'], verbs: CHILDREN },
   { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: CHILDREN },
   { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
+  // What an engine says of its memory as it starts and as it fails; nothing else is read of a pod's inside.
+  { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
 ];
 
 /** In the whole cluster, whatever is served: a GPU held by a stranger's pod is not free. */
 export const ACCOUNTING_RULES: K8s.PolicyRule[] = [
   { apiGroups: [''], resources: ['pods', 'nodes'], verbs: ['list', 'watch'] },
+];
+
+/** In the operator's own namespace: what engines measured. The installation makes it: RBAC could not limit `create` to its name. */
+export const calibrationRules = (name: string): K8s.PolicyRule[] => [
+  { apiGroups: [''], resources: ['configmaps'], resourceNames: [name], verbs: ['get', 'patch'] },
 ];
 
 /** In the operator's own namespace: its Lease. RBAC cannot limit `create` to a name. */

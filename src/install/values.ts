@@ -113,9 +113,15 @@ export const Values = z.strictObject({
       egress: z
         .array(object)
         .min(1)
-        .default([{ ports: [{ port: 443 }, { port: 6443 }] }])
+        .default([
+          { ports: [{ port: 443 }, { port: 6443 }] },
+          {
+            to: [{ namespaceSelector: {}, podSelector: { matchLabels: { 'app.kubernetes.io/component': 'engine' } } }],
+            ports: [{ port: 8000 }],
+          },
+        ])
         .describe(
-          'Rules that reach the API server. By port when unset, because its address differs from cluster to cluster.',
+          'Rules that reach the API server, by port when unset, because its address differs from cluster to cluster; and engines, which tell how much memory they found.',
         ),
     })
     .prefault({}),

@@ -1,5 +1,6 @@
 import { GROUP, KIND, type QwenCoderDeployment, VERSION } from '../api/index.ts';
 import { decide } from '../reconcile/decision.ts';
+import type { Learned } from '../reconcile/target.ts';
 import type { WeightsAccess } from '../render/index.ts';
 import { type PlanOutcome, type PlanRequest, planServing } from '../serving/index.ts';
 import { type Outlook, outlook } from './outlook.ts';
@@ -28,10 +29,13 @@ export interface PreviewOptions {
 export function preview(wish: Wish, { cluster, namespace, access, isLive }: PreviewOptions): Preview {
   // No key belongs to what is compared with nothing: no pod is its own.
   const key = isLive ? `${namespace}/${wish.name}` : '';
-  const resource = resourceOf(wish, namespace, cluster.resource(key));
+  const live = cluster.resource(key);
+  const resource = resourceOf(wish, namespace, live);
+  // What engines of others measured is the operator's own; a preview does without.
+  const learned: Learned = { attempts: live?.status?.tuning ?? [], calibration: () => undefined, isIdle: false };
   let made: PlanOutcome | undefined;
   const plan = (request: PlanRequest): PlanOutcome => (made = planServing(request));
-  const decision = decide(cluster, key, resource, resource.spec, { plan, access });
+  const decision = decide(cluster, key, resource, resource.spec, { plan, access, learned });
   const ahead = outlook(decision);
   const report = reportOf(decision, {
     namespace: wish.namespace ?? (isLive ? namespace : undefined),

@@ -4,12 +4,17 @@ import { quantityBytes } from '../serving/index.ts';
 import { isAvailable, isTerminating } from './facts.ts';
 import { type Outcome, gpusText, readySlots } from './outcome.ts';
 import type { Target } from './target.ts';
+import { tunedCondition } from './tuned-condition.ts';
 
 /** Restarts after which an engine that does not answer is called a crash loop. */
 const CRASH_LOOP_RESTARTS = 2;
 
 /** A condition without the generation that it is about. */
-type Update = ConditionUpdate extends infer U ? (U extends unknown ? Omit<U, 'observedGeneration'> : never) : never;
+export type Update = ConditionUpdate extends infer U
+  ? U extends unknown
+    ? Omit<U, 'observedGeneration'>
+    : never
+  : never;
 
 /** What is the case, one entry a condition type, Ready first. */
 export function conditionsOf(outcome: Outcome): Update[] {
@@ -27,6 +32,7 @@ export function conditionsOf(outcome: Outcome): Update[] {
     reconciling(outcome, parts, stalled.status === 'True'),
     stalled,
     ...parts,
+    tunedCondition(outcome),
     scalingActive(outcome),
     reproducible(outcome.facts.spec, outcome.target),
   ];
@@ -160,7 +166,12 @@ function enginesReady(outcome: Outcome): Update {
       message: `${counted}: the weights are not there yet.`,
     };
   }
-  return { type, status: 'False', reason: 'Starting', message: `${counted}.` };
+  const { start } = outcome;
+  if (start === undefined) return { type, status: 'False', reason: 'Starting', message: `${counted}.` };
+  const message = `${counted}; pod ${start.pod}: ${start.text}.`;
+  return start.isExceeded
+    ? { type, status: 'False', reason: 'StartBudgetExceeded', message: `${message} ${start.remedy}` }
+    : { type, status: 'False', reason: 'Starting', message };
 }
 
 function endpointReady(outcome: Outcome): Update {

@@ -4,7 +4,7 @@ import { type Desire, desiredChildren, isRollingOut, wantedReplicas } from './de
 import { type Action, diff } from './diff.ts';
 import type { Planner } from './metrics.ts';
 import { type Caches, observe, observeModel, observeVolume } from './observe.ts';
-import { chooseTarget } from './target.ts';
+import { type Learned, chooseTarget } from './target.ts';
 
 /** What is to be done about one resource, with all that it was decided on. */
 export interface Decision extends Desire {
@@ -14,6 +14,7 @@ export interface Decision extends Desire {
 export interface DecisionOptions {
   readonly plan?: Planner;
   readonly access?: WeightsAccess | undefined;
+  readonly learned?: Learned | undefined;
 }
 
 /**
@@ -25,10 +26,10 @@ export function decide(
   key: string,
   resource: QwenCoderDeployment,
   spec: QwenCoderSpec,
-  { plan, access }: DecisionOptions = {},
+  { plan, access, learned }: DecisionOptions = {},
 ): Decision {
   const facts = observe(caches, key, ownerOf(resource), resource, spec);
-  const target = chooseTarget(facts, plan);
+  const target = chooseTarget(facts, plan, learned);
   const model = target.planned ? observeModel(caches, key, facts, target.revision) : ({ state: 'missing' } as const);
   const volume = target.planned ? observeVolume(facts, target.revision) : undefined;
   const desire: Desire = { facts, target, model, volume, wanted: wantedReplicas(spec), access };

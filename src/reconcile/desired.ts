@@ -3,6 +3,7 @@ import type { KubeObject } from '../kube/index.ts';
 import { type LiveVolume, type Revision, type WeightsAccess, children } from '../render/index.ts';
 import { type Facts, type LiveSlot, type ModelState, isAvailable, isReady } from './facts.ts';
 import { rollout } from './rollout.ts';
+import { loadSecondsOf } from './start-watch.ts';
 import type { Target } from './target.ts';
 
 /** Revisions kept besides those in use (design decision 6). */
@@ -53,7 +54,7 @@ export function desiredChildren({ facts, target, model, volume, wanted, access }
 const withServed = (revision: Revision, slots: readonly LiveSlot[]): Revision =>
   revision.served || !slots.some((slot) => slot.revisionHash === revision.hash && isReady(slot))
     ? revision
-    : { ...revision, served: true };
+    : { ...revision, served: true, loadSeconds: loadSecondsOf(slots, revision) };
 
 /** Older weights stay until every slot has left them; without a plan nothing is thrown away. */
 export const isRollingOut = (slots: readonly LiveSlot[], target: Target): boolean =>

@@ -1,7 +1,7 @@
 import type { QwenCoderSpec } from '../api/index.ts';
 import type { KubeObject, ObjectMeta } from '../kube/index.ts';
 import type { Owner, Revision } from '../render/index.ts';
-import type { GpuNode } from '../serving/index.ts';
+import type { GpuNode, MemoryFailure } from '../serving/index.ts';
 
 /** What is kept of a Pod: enough to count its GPUs and to say how it does. */
 export interface PodFacts extends KubeObject {
@@ -16,6 +16,23 @@ export interface PodFacts extends KubeObject {
   /** Why the first container in trouble is: it waits for something other than its start, or it ended badly and is not ready since. */
   readonly trouble: { readonly reason: string; readonly message: string } | undefined;
   readonly restarts: number;
+  /** Of engine pods of ours. */
+  readonly engine?: EngineFacts | undefined;
+}
+
+/** What tuning and the start budget look at. Times are milliseconds since the epoch. */
+export interface EngineFacts {
+  readonly ip: string | undefined;
+  /** How its last run ended, where that was for want of memory. */
+  readonly memoryFailure: MemoryFailure | undefined;
+  readonly createdMs: number;
+  readonly scheduledMs: number | undefined;
+  /** The start of the container that runs. */
+  readonly startedMs: number | undefined;
+  /** Whether it has answered since: what no longer answers is not starting. */
+  readonly hasStarted: boolean;
+  /** Since when it answers. */
+  readonly readyMs: number | undefined;
 }
 
 /** What is kept of a Node. Heartbeats change none of it. */

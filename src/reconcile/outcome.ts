@@ -1,7 +1,9 @@
 import type { LiveVolume, Revision } from '../render/index.ts';
 import type { ServingPlan } from '../serving/index.ts';
 import { type Facts, type LiveSlot, type ModelState, isReady } from './facts.ts';
+import type { SlowestStart } from './start-watch.ts';
 import type { Target } from './target.ts';
+import type { Tuning } from './tuner.ts';
 
 /** Something that only a change outside the operator can mend. */
 export interface Problem {
@@ -19,6 +21,10 @@ export interface Outcome {
   /** Replicas that should run, after scaling and suspension. */
   readonly wanted: number;
   readonly problem: Problem | undefined;
+  /** How the target's context length stands. */
+  readonly tuning?: Tuning | undefined;
+  /** The start that takes longest. */
+  readonly start?: SlowestStart | undefined;
 }
 
 /** Wanted slots that answer. */

@@ -1,6 +1,7 @@
 import type { Job, Node, Pod } from '../kube/index.ts';
-import { RESOURCE } from '../render/index.ts';
-import type { ModelState, NodeFacts, PodFacts } from './facts.ts';
+import { COMPONENT, RESOURCE } from '../render/index.ts';
+import { readEngineLog } from '../serving/index.ts';
+import type { EngineFacts, ModelState, NodeFacts, PodFacts } from './facts.ts';
 
 /** Extended resources are named `domain/name`; Kubernetes' own have no domain of a vendor. */
 const isExtendedResource = (name: string): boolean => name.includes('/') && !name.startsWith('kubernetes.io/');
@@ -34,6 +35,24 @@ export function projectPod(pod: Pod): PodFacts {
       scheduled?.status === 'False' ? (scheduled.message ?? scheduled.reason ?? 'unschedulable') : undefined,
     trouble: trouble(pod),
     restarts: (pod.status?.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0),
+    ...(labels?.[RESOURCE] !== undefined && labels[COMPONENT] === 'engine' && { engine: engineFacts(pod) }),
+  };
+}
+
+function engineFacts({ metadata, status }: Pod): EngineFacts {
+  const time = (text: string | undefined): number | undefined => (text === undefined ? undefined : Date.parse(text));
+  const since = (type: string): number | undefined =>
+    time(status?.conditions?.find((one) => one.type === type && one.status === 'True')?.lastTransitionTime);
+  const container = status?.containerStatuses?.find(({ name }) => name === 'engine');
+  const ended = container?.state?.terminated ?? container?.lastState?.terminated;
+  return {
+    ip: status?.podIP,
+    memoryFailure: ended?.message === undefined ? undefined : readEngineLog(ended.message).failure,
+    createdMs: time(metadata?.creationTimestamp) ?? 0,
+    scheduledMs: since('PodScheduled'),
+    startedMs: time(container?.state?.running?.startedAt),
+    hasStarted: container?.started === true,
+    readyMs: since('Ready'),
   };
 }
 

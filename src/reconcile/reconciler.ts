@@ -13,6 +13,7 @@ import type { Problem } from './outcome.ts';
 import { isSame } from './same.ts';
 import { invalidStatus, statusOf } from './status.ts';
 import type { Target } from './target.ts';
+import type { Tuner } from './tuner.ts';
 
 /** A fetch that used up its retries is started again after this long. */
 const REFETCH_AFTER_MS = 10 * 60_000;
@@ -31,6 +32,7 @@ export interface ReconcilerOptions {
   readonly clock: Clock;
   readonly weightsAccess?: WeightsAccess | undefined;
   readonly metrics: OperatorMetrics;
+  readonly tuner: Tuner;
 }
 
 /** Brings one resource's children and status to what its spec asks for. Level-triggered: it looks at the world, never at an event. */
@@ -44,17 +46,21 @@ export class Reconciler {
   }
 
   readonly reconcile = async (key: string, { signal, log }: ReconcileContext): Promise<ReconcileOutcome> => {
-    const { caches, apply, clock, metrics } = this.#options;
+    const { caches, apply, clock, metrics, tuner } = this.#options;
     const resource = caches.resource(key);
     // Owner references take the children of a deleted resource with it.
-    if (resource === undefined || resource.metadata.deletionTimestamp !== undefined) return {};
+    if (resource === undefined || resource.metadata.deletionTimestamp !== undefined) {
+      tuner.forget(key);
+      return {};
+    }
     const parsed = parseSpec(resource.spec ?? {});
     if (!parsed.ok) {
       await this.#writeStatus(resource, invalidStatus(resource, parsed.errors, timestamp(clock)), signal, log);
       return {};
     }
 
-    const decision = decide(caches, key, resource, parsed.value, this.#howToDecide);
+    const learned = await tuner.learned(key, parsed.value, resource.status, signal);
+    const decision = decide(caches, key, resource, parsed.value, { ...this.#howToDecide, learned });
     const { facts, target, model, volume, wanted, actions } = decision;
     logTarget(log, resource.status, target, facts.owner);
     const due = [...actions, ...refetch(facts, target, model, clock.now())];
@@ -63,13 +69,16 @@ export class Reconciler {
       logWrite(log, action);
     });
 
+    const now = timestamp(clock);
+    const tuning = tuner.look(key, facts, target.planned ? target.revision : undefined, learned.attempts, now, signal);
+    const start = tuner.starts(key, facts, target.planned ? target.revision : undefined, signal);
     const status = statusOf(
-      { facts, target, model, volume, wanted: parsed.value.suspend ? 0 : wanted, problem },
+      { facts, target, model, volume, wanted: parsed.value.suspend ? 0 : wanted, problem, tuning, start },
       resource.status,
-      timestamp(clock),
+      now,
     );
     await this.#writeStatus(resource, status, signal, log);
-    return { requeueAfterMs: nextLook(problem, model, clock.now()) };
+    return { requeueAfterMs: soonest(nextLook(problem, model, clock.now()), tuning.lookAgainMs, start?.nextMs) };
   };
 
   async #writeStatus(
@@ -111,6 +120,8 @@ function isNews({ type, status: now, reason }: Condition, before: Condition['sta
       return now === 'True' || before === 'True';
     case 'Placed':
       return now === 'False';
+    case 'Tuned':
+      return now === 'True' || reason === 'SteppingBack' || reason === 'NoLengthFits';
     default:
       return false;
   }
@@ -121,6 +132,11 @@ function refetch(facts: Facts, target: Target, model: ModelState, nowMs: number)
   const name = nameOf(weightsJob(facts.owner, facts.spec, target.revision.plan)!);
   const job = facts.children.find((child) => nameOf(child) === name);
   return job ? [{ do: 'delete' as const, object: job, reason: 'its download is tried again' }] : [];
+}
+
+function soonest(...looks: readonly (number | undefined)[]): number | undefined {
+  const due = looks.filter((look) => look !== undefined);
+  return due.length === 0 ? undefined : Math.min(...due);
 }
 
 function nextLook(problem: Problem | undefined, model: ModelState, nowMs: number): number | undefined {

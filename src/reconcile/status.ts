@@ -32,6 +32,7 @@ export function statusOf(outcome: Outcome, before: QwenCoderStatus | undefined, 
     observedGeneration: generation,
     conditions: [...conditions],
     ...planStatus(shown, rejected.length > 0 ? rejected : undefined, before, spec),
+    ...(outcome.tuning && outcome.tuning.attempts.length > 0 && { tuning: [...outcome.tuning.attempts] }),
     revisions: {
       ...(current && { current: childNames.revision(owner.name, current.hash) }),
       ...(target.planned && { target: childNames.revision(owner.name, target.revision.hash) }),

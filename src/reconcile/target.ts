@@ -1,6 +1,19 @@
 import { type Revision, engineInputs, newRevision, planInputs } from '../render/index.ts';
-import { type GpuNode, type PlanOutcome, type RejectedCandidate, planServing } from '../serving/index.ts';
-import type { Facts } from './facts.ts';
+import {
+  type Attempt,
+  type Calibration,
+  type Footprint,
+  type GpuNode,
+  type PlanOutcome,
+  type RejectedCandidate,
+  type ServingPlan,
+  configurationOf,
+  informed,
+  measuredOverhead,
+  planServing,
+  tune,
+} from '../serving/index.ts';
+import { type Facts, type LiveSlot, isReady, isTerminating } from './facts.ts';
 import type { Planner } from './metrics.ts';
 
 /** The revision that the observed spec asks for, or why there is none. */
@@ -8,39 +21,125 @@ export type Target =
   | { readonly planned: true; readonly revision: Revision; readonly rejected: readonly RejectedCandidate[] }
   | { readonly planned: false; readonly outcome: Extract<PlanOutcome, { fits: false }> };
 
+/** What earlier engines taught. */
+export interface Learned {
+  /** Of this resource, from its status. */
+  readonly attempts: readonly Attempt[];
+  /** Of engines of a kind, of any resource. */
+  readonly calibration: (footprint: Footprint) => Calibration | undefined;
+  /** Whether no engine of the resource has worked for so long that a restart disturbs nobody. */
+  readonly isIdle: boolean;
+}
+
+const NOTHING_LEARNED: Learned = { attempts: [], calibration: () => undefined, isIdle: false };
+
 /**
  * Chooses the revision for the observed spec.
  *
  * **Guarantees**: a spec that was rendered before gets that very revision, so restarts and upgrades of the operator change no engine; an
  * edit that leaves the plan's inputs alone keeps the plan; a plan is left only when its GPUs are gone, or when it never served and its
- * pods find no node, and then only for one that fits.
+ * pods find no node, and then only for one that fits; or for another length of the same plan: at once where this one does not work, else
+ * when an engine is down anyway or all are idle.
  */
-export function chooseTarget(facts: Facts, plan: Planner = planServing): Target {
+export function chooseTarget(facts: Facts, plan: Planner = planServing, learned: Learned = NOTHING_LEARNED): Target {
   const { spec, revisions, owner } = facts;
   const inputs = engineInputs(spec);
   const number = (revisions[0]?.number ?? 0) + 1;
   const kept = revisions.find((revision) => revision.inputs === inputs);
-  if (kept && !shouldReplan(kept, facts)) return { planned: true, revision: kept, rejected: [] };
+  if (kept && !shouldReplan(kept, facts)) {
+    const better = tuned(kept, facts, plan, learned);
+    if (better) return asRevision(newRevision(owner.name, spec, better, number), revisions, []);
+    return { planned: true, revision: kept, rejected: [] };
+  }
 
   const samePlan = kept ?? revisions.find((revision) => revision.planInputs === planInputs(spec));
   if (samePlan && !kept && !shouldReplan(samePlan, facts)) {
     return asRevision(newRevision(owner.name, spec, samePlan.plan, number), revisions, []);
   }
-  const outcome = plan({ spec, nodes: facts.nodes() });
+  const outcome = planAnew(facts, plan, learned);
   if (outcome.fits) return asRevision(newRevision(owner.name, spec, outcome.plan, number), revisions, outcome.rejected);
   if (kept) return { planned: true, revision: kept, rejected: outcome.rejected };
   return { planned: false, outcome };
 }
 
-/** A template that exists already keeps its object; only what it was chosen for is noted anew. */
+/** By what was measured, and without it where that leaves nothing: a hint never refuses what the planner would try. */
+function planAnew(facts: Facts, plan: Planner, learned: Learned): PlanOutcome {
+  const { spec } = facts;
+  let isHinted = false;
+  const calibration: Learned['calibration'] = (footprint) => {
+    const found = learned.calibration(footprint);
+    isHinted ||= found !== undefined;
+    return found;
+  };
+  const measured = planMeasured(facts, plan, { ...learned, calibration });
+  const outcome = measured.fits || !isHinted ? measured : plan({ spec, nodes: facts.nodes() });
+  if (!outcome.fits) return outcome;
+  return { ...outcome, plan: informed(outcome.plan, spec, learned.attempts, learned.calibration(outcome.plan)) };
+}
+
+const planMeasured = ({ spec, nodes }: Facts, plan: Planner, { calibration }: Learned): PlanOutcome =>
+  plan({
+    spec,
+    nodes: nodes(),
+    overheadBytes: (footprint) => measuredOverhead(calibration(footprint), footprint),
+  });
+
+/** The plan to run in place of a kept one; undefined where it is good, or where changing it has to wait. */
+function tuned(kept: Revision, facts: Facts, plan: Planner, learned: Learned): ServingPlan | undefined {
+  const { spec, slots } = facts;
+  const verdict = tune(kept.plan, spec, learned.attempts);
+  switch (verdict.state) {
+    case 'Step': {
+      if (!verdict.isUrgent) return learned.isIdle || slots.some(isDown) ? verdict.to : undefined;
+      const isCrowded = (verdict.to.concurrency ?? Infinity) < spec.context.minConcurrency;
+      return (isCrowded ? otherwise(kept, facts, plan, learned) : undefined) ?? verdict.to;
+    }
+    case 'Stuck':
+      return otherwise(kept, facts, plan, learned);
+    case 'Trying':
+    case 'Tuned':
+    case 'Pinned':
+    case 'Crowded':
+      return undefined;
+  }
+}
+
+/** Other GPUs or another checkpoint for a plan that never served and cannot be tuned into one that does what is asked. */
+function otherwise(kept: Revision, facts: Facts, plan: Planner, learned: Learned): ServingPlan | undefined {
+  if (kept.served) return undefined;
+  const outcome = planMeasured(facts, plan, learned);
+  if (!outcome.fits) return undefined;
+  const hasFailed = learned.attempts.some(
+    ({ configuration, outcome: came }) =>
+      configuration === configurationOf(outcome.plan, facts.spec) && (came === 'DoesNotFit' || came === 'OutOfMemory'),
+  );
+  return hasFailed ? undefined : outcome.plan;
+}
+
+/** Whether a slot's engine has to start anyway. One that only fails its probe may be at work. */
+const isDown = (slot: LiveSlot): boolean =>
+  !isReady(slot) &&
+  slot.pods
+    .filter((pod) => !isTerminating(pod))
+    .every(({ nodeName, phase, trouble }) => nodeName === undefined || phase !== 'Running' || trouble !== undefined);
+
+/**
+ * A template that exists already keeps its object; only what it was chosen for is noted anew. It becomes the newest, so that it is found
+ * first when several lengths were tried for the same inputs.
+ */
 function asRevision(fresh: Revision, revisions: readonly Revision[], rejected: readonly RejectedCandidate[]): Target {
   const same = revisions.find((revision) => revision.hash === fresh.hash);
   return {
     planned: true,
-    revision: same ? { ...same, inputs: fresh.inputs, planInputs: fresh.planInputs } : fresh,
+    revision: same
+      ? { ...same, inputs: fresh.inputs, planInputs: fresh.planInputs, number: newest(same, fresh, revisions) }
+      : fresh,
     rejected,
   };
 }
+
+const newest = (same: Revision, fresh: Revision, revisions: readonly Revision[]): number =>
+  revisions.some((other) => other.inputs === fresh.inputs && other.number > same.number) ? fresh.number : same.number;
 
 function shouldReplan(revision: Revision, facts: Facts): boolean {
   if (!revision.served && facts.isUnplaced) return true;

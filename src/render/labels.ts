@@ -13,6 +13,8 @@ export const INPUTS = 'qwencoder.dev/inputs';
 export const PLAN_INPUTS = 'qwencoder.dev/plan-inputs';
 /** On a ControllerRevision: `true` once an engine of it was ready. */
 export const SERVED = 'qwencoder.dev/served';
+/** On a ControllerRevision: seconds that its first engine took from its container's start to its first answer. */
+export const LOAD_SECONDS = 'qwencoder.dev/load-seconds';
 
 /** Selects everything that the operator manages. */
 export const MANAGED_SELECTOR = `${MANAGED_BY}=${OPERATOR}`;
@@ -41,3 +43,6 @@ export const childNames = {
   revision: (resource: string, hash: string) => `${resource}-${hash}`,
   weights: (resource: string, hash: string) => `${resource}-weights-${hash}`,
 };
+
+/** The ConfigMap, beside the operator's Lease, that keeps what engines measured. */
+export const calibrationsName = (leaseName: string): string => `${leaseName}-calibrations`;

@@ -3,7 +3,7 @@ import type { ControllerRevision, PodTemplateSpec } from '../kube/wire.ts';
 import type { ServingPlan } from '../serving/index.ts';
 import { digest } from './digest.ts';
 import { engineTemplate } from './engine-template.ts';
-import { INPUTS, PLAN_INPUTS, SERVED, childNames } from './labels.ts';
+import { INPUTS, LOAD_SECONDS, PLAN_INPUTS, SERVED, childNames } from './labels.ts';
 import { KubeControllerRevision, manifest } from './manifest.ts';
 import { type Owner, metadata } from './metadata.ts';
 
@@ -18,6 +18,8 @@ export interface Revision {
   readonly template: PodTemplateSpec;
   /** True once an engine of it was ready. */
   readonly served: boolean;
+  /** Seconds that its first engine took to load; undefined where none has. */
+  readonly loadSeconds?: number | undefined;
   /** Order of creation. */
   readonly number: number;
 }
@@ -66,6 +68,7 @@ export function revisionObject(owner: Owner, revision: Revision): ControllerRevi
         [INPUTS]: revision.inputs,
         [PLAN_INPUTS]: revision.planInputs,
         ...(revision.served && { [SERVED]: 'true' }),
+        ...(revision.loadSeconds !== undefined && { [LOAD_SECONDS]: String(revision.loadSeconds) }),
       },
     },
     revision: revision.number,
@@ -75,6 +78,7 @@ export function revisionObject(owner: Owner, revision: Revision): ControllerRevi
 
 /** Reads back what `revisionObject` wrote. */
 export function readRevision(object: ControllerRevision): Revision {
+  const loadSeconds = object.metadata?.annotations?.[LOAD_SECONDS];
   const data = object.data as Pick<Revision, 'hash' | 'plan' | 'template'>;
   return {
     hash: data.hash,
@@ -83,6 +87,7 @@ export function readRevision(object: ControllerRevision): Revision {
     inputs: object.metadata?.annotations?.[INPUTS] ?? '',
     planInputs: object.metadata?.annotations?.[PLAN_INPUTS] ?? '',
     served: object.metadata?.annotations?.[SERVED] === 'true',
+    ...(loadSeconds !== undefined && /^\d+$/.test(loadSeconds) && { loadSeconds: Number(loadSeconds) }),
     number: object.revision,
   };
 }

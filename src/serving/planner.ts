@@ -43,19 +43,20 @@ const LONG_ENOUGH = 0.9;
  * gives the same answer, whatever the order of its nodes.
  * Assumes: `spec` passed its schema; `nodes` exist and are allowed by the node selector; declared shapes are added here.
  */
-export function planServing({ spec, nodes, overheadBytes }: PlanRequest): PlanOutcome {
+export function planServing(request: PlanRequest): PlanOutcome {
+  const { spec, nodes } = request;
   const demand = readDemand(spec);
   if ('fits' in demand) return demand;
   const able = nodes.filter((node) => !hasOldDriver(demand, node));
-  const outcome = planOn(spec, demand, able);
-  if (outcome.fits || able.length === nodes.length || !planOn(spec, demand, nodes).fits) return outcome;
+  const outcome = planOn(demand, { ...request, nodes: able });
+  if (outcome.fits || able.length === nodes.length || !planOn(demand, request).fits) return outcome;
   return oldDrivers(
     demand,
     nodes.filter((node) => hasOldDriver(demand, node)),
   );
 }
 
-function planOn(spec: QwenCoderSpec, demand: Demand, nodes: readonly GpuNode[]): PlanOutcome {
+function planOn(demand: Demand, { spec, nodes, overheadBytes }: PlanRequest): PlanOutcome {
   const groups = findGpus(spec, nodes);
   if ('fits' in groups) return groups;
 

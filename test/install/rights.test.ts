@@ -31,8 +31,8 @@ describe.each(modes)('rights of an operator that serves $name', ({ namespaces })
     expect(JSON.stringify(rules)).not.toContain('*');
   });
 
-  test('reach no Secret, no Role and no inside of a pod', () => {
-    const resources = rules.flatMap((rule) => rule.resources);
+  test('reach no Secret, no Role and of the inside of a pod its log alone', () => {
+    const resources = rules.flatMap((rule) => rule.resources).filter((resource) => resource !== 'pods/log');
     for (const denied of [/secret/, /role/, /^pods\//, /token/, /webhook/, /nodes\//])
       expect(resources.filter((resource) => denied.test(resource))).toEqual([]);
   });
@@ -48,6 +48,14 @@ describe.each(modes)('rights of an operator that serves $name', ({ namespaces })
       .filter(({ resources }) => resources.some((resource) => ['pods', 'nodes'].includes(resource)))
       .flatMap((rule) => rule.verbs);
     expect(new Set(verbs)).toEqual(new Set(READ));
+  });
+
+  test('read logs, and of ConfigMaps read and fill the one that the installation made for them', () => {
+    const found = (resource: string) => rules.filter(({ resources }) => resources.includes(resource));
+    expect(new Set(found('pods/log').flatMap(({ verbs }) => verbs))).toEqual(new Set(['get']));
+    expect(found('configmaps')).toEqual([
+      { apiGroups: [''], resources: ['configmaps'], resourceNames: ['op-calibrations'], verbs: ['get', 'patch'] },
+    ]);
   });
 
   test.each(CHILD_KINDS.map(({ group, plural }) => ({ group, plural })))(
@@ -70,9 +78,9 @@ describe('an operator that serves two namespaces', () => {
     ]);
   });
 
-  test('has a Role in each of them, and in its own one for its Lease', () => {
+  test('has a Role in each of them, and in its own namespace one for its Lease and one for its calibrations', () => {
     expect(
       all.filter(({ kind }) => kind === 'Role').map(({ metadata }) => `${metadata.namespace}/${metadata.name}`),
-    ).toEqual(['team-a/op', 'team-b/op', 'system/op-lease']);
+    ).toEqual(['team-a/op', 'team-b/op', 'system/op-lease', 'system/op-calibrations']);
   });
 });

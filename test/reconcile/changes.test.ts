@@ -2,11 +2,14 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { QwenCoderDeployment, QwenCoderSpecInput } from '../../src/api/index.ts';
 import { KubeClient, type KubeObject } from '../../src/kube/index.ts';
 import { Apply } from '../../src/reconcile/apply.ts';
+import { CalibrationStore } from '../../src/reconcile/calibration-store.ts';
 import { nameOf } from '../../src/reconcile/diff.ts';
+import { EngineReports } from '../../src/reconcile/engine-reports.ts';
 import { GpuInventory } from '../../src/reconcile/inventory.ts';
 import { OperatorMetrics } from '../../src/reconcile/metrics.ts';
 import { Reconciler } from '../../src/reconcile/reconciler.ts';
-import { Metrics } from '../../src/runtime/index.ts';
+import { Tuner } from '../../src/reconcile/tuner.ts';
+import { Metrics, silentLog } from '../../src/runtime/index.ts';
 import { CollectingLog } from '../runtime/collecting-log.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ScriptedApiServer } from '../support/scripted-api-server.ts';
@@ -61,6 +64,20 @@ async function setUp() {
     apply: new Apply(client, written),
     clock,
     announce: () => {},
+    tuner: new Tuner({
+      clock,
+      calibrations: new CalibrationStore({
+        client,
+        key: { namespace: 'system', name: 'calibrations' },
+        log: silentLog,
+      }),
+      reports: new EngineReports({
+        client,
+        clock,
+        get: () => Promise.reject(new Error('no engine')),
+        enqueue: () => {},
+      }),
+    }),
     metrics: new OperatorMetrics(new Metrics(), clock, { version: '1', node: '24' }),
   });
   return {
@@ -117,6 +134,7 @@ describe('the log of a reconcile', () => {
         "condition changed: Placed",
         "condition changed: EnginesReady",
         "condition changed: EndpointReady",
+        "condition changed: Tuned",
         "condition changed: ScalingActive",
         "condition changed: Reproducible",
       ]

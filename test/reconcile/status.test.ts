@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { QwenCoderSpecInput, QwenCoderStatus } from '../../src/api/index.ts';
 import { Status } from '../../src/api/index.ts';
 import type { Facts, ModelState } from '../../src/reconcile/facts.ts';
+import { type Observation, observed, tune, unmeasured } from '../../src/serving/index.ts';
 import type { Outcome } from '../../src/reconcile/outcome.ts';
 import { invalidStatus, statusOf } from '../../src/reconcile/status.ts';
 import { facts, liveSlot, plan, pod, revision, spec } from '../support/builders.ts';
@@ -44,6 +45,38 @@ const notPlanned = {
     remedy: 'Add one.',
     rejected: [{ quantization: 'FP8', gpuName: 'L4-24GB', tensorParallelSize: 1, reason: 'needs 77.9 GiB' }],
   },
+} as const;
+
+/** A plan whose engine was seen: tuning is decided by the same function as in a reconcile. */
+function tried(observation: Observation, context: QwenCoderSpecInput['context'] = {}, shorter = false): Situation {
+  const input = { context };
+  const made = plan({ maxModelLen: context.maxModelLen ?? (shorter ? 8192 : 131_072) });
+  const attempts = observed([], made, spec(input), observation, NOW);
+  const tuning = {
+    attempts,
+    verdict: tune(made, spec(input), attempts),
+    unreadable: undefined,
+    lookAgainMs: undefined,
+  };
+  const target = { ...planned, revision: { ...current, plan: made } };
+  const isUp = observation.outcome === 'Fits';
+  return {
+    input,
+    facts: { slots: [liveSlot(0, 'aaaaaaaaaa', [isUp ? pod() : starting])] },
+    outcome: { target, tuning },
+  };
+}
+const refused = (kvBlocks: number): Observation => ({
+  outcome: 'DoesNotFit',
+  message: "To serve at least one request with the model's max seq len (131072), (3.02 GiB KV cache is needed …",
+  kvBlocks,
+});
+const slow = {
+  pod: 'coder-engine-0-x',
+  phase: 'Weights',
+  share: 0.6,
+  nextMs: 60_000,
+  remedy: 'Look at the log of the pod.',
 } as const;
 
 const situations: Record<string, Situation> = {
@@ -90,6 +123,42 @@ const situations: Record<string, Situation> = {
     ...serving,
     input: { engine: { image: `vllm@sha256:${'0'.repeat(64)}` } },
     outcome: { target: { ...planned, revision: { ...current, plan: plan({ revision: 'a'.repeat(40) }) } } },
+  },
+  tuned: tried({ outcome: 'Fits', kvBlocks: 1000 }),
+  'that may have a longer context': tried({ outcome: 'Fits', kvBlocks: 2000 }),
+  'that holds fewer requests than asked for': tried({ outcome: 'Fits', kvBlocks: 700 }),
+  'stepping back': tried(refused(150)),
+  'that no length helps': tried(refused(3)),
+  'at the shortest context with too few requests': tried({ outcome: 'Fits', kvBlocks: 70 }, {}, true),
+  'with a pinned length': tried({ outcome: 'Fits', kvBlocks: 1000 }, { maxModelLen: 32_768 }),
+  'with a pinned length that fails': tried(refused(150), { maxModelLen: 131_072 }),
+  'whose engine tells nothing': {
+    ...serving,
+    outcome: {
+      tuning: {
+        attempts: [],
+        verdict: tune(
+          current.plan,
+          spec(),
+          unmeasured(
+            [],
+            current.plan,
+            spec(),
+            'pod coder-engine-0-x: /metrics answers 404, and its log does not tell',
+            NOW,
+          ),
+        ),
+        lookAgainMs: undefined,
+      },
+    },
+  },
+  'starting slowly': {
+    facts: { slots: [liveSlot(0, 'aaaaaaaaaa', [starting])] },
+    outcome: { start: { ...slow, text: 'weights 40 %, 9 of 14 min', isExceeded: false } },
+  },
+  'starting too slowly': {
+    facts: { slots: [liveSlot(0, 'aaaaaaaaaa', [starting])] },
+    outcome: { start: { ...slow, text: 'weights 40 %, more than its 14 min', isExceeded: true } },
   },
   'on a volume larger than asked for': {
     ...serving,

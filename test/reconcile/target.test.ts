@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { chooseTarget } from '../../src/reconcile/target.ts';
+import { type Learned, chooseTarget } from '../../src/reconcile/target.ts';
 import { type Revision, engineInputs, newRevision, planInputs } from '../../src/render/index.ts';
 import type { QwenCoderSpecInput } from '../../src/api/index.ts';
-import { facts, gpuNode, plan, pod, revision, spec } from '../support/builders.ts';
+import { type Attempt, type Observation, geometryOf, observed, tune } from '../../src/serving/index.ts';
+import { facts, gpuNode, liveSlot, plan, pod, revision, spec } from '../support/builders.ts';
 
 /** A revision as it was frozen for that spec; its template is marked, so that a new rendering shows. */
 const frozen = (input: QwenCoderSpecInput = {}, over: Partial<Revision> = {}): Revision =>
@@ -91,5 +92,103 @@ describe('chooseTarget', () => {
   test('a spec that cannot be planned has no target, whatever served before', () => {
     const target = chooseTarget(facts({ revisions: [frozen()], spec: spec({ placement: { products: ['GB9000'] } }) }));
     expect(target).toMatchObject({ planned: false, outcome: { reason: 'UnknownGpuProduct' } });
+  });
+});
+
+describe('a plan that was tried', () => {
+  const kept = frozen({}, { plan: plan({ maxModelLen: 131_072 }) });
+  const attempts = (observation: Observation, of = kept): readonly Attempt[] =>
+    observed([], of.plan, spec(), observation, '2026-01-01T00:00:00Z');
+  const learned = (over: Partial<Learned>): Learned => ({
+    attempts: [],
+    calibration: () => undefined,
+    isIdle: false,
+    ...over,
+  });
+  const serving = { revisions: [kept], slots: [liveSlot(0)] };
+  const chosenBy = (over: Parameters<typeof facts>[0], what: Partial<Learned>): Revision => {
+    const target = chooseTarget(facts(over), undefined, learned(what));
+    if (!target.planned) throw new Error(target.outcome.message);
+    return target.revision;
+  };
+  const roomy = { attempts: attempts({ outcome: 'Fits', kvBlocks: 2400 }) };
+  const tight = { attempts: attempts({ outcome: 'DoesNotFit', kvBlocks: 200 }) };
+
+  test('and failed gives way at once to the length that fits, as a new revision of the same inputs', () => {
+    const next = chosenBy(serving, tight);
+    expect(next).toMatchObject({ number: 2, inputs: kept.inputs, planInputs: kept.planInputs });
+    expect(next.plan.maxModelLen).toBe((Math.floor(199 / 4) - 6) * geometryOf(kept.plan, spec()).blockTokens);
+    expect(chosenBy({ ...serving, revisions: [next, kept] }, tight)).toBe(next);
+  });
+
+  test('and has room for more serves on while it may be at work', () => {
+    const flapping = liveSlot(0, kept.hash, [pod({ ready: false })]);
+    expect(chosenBy(serving, roomy)).toBe(kept);
+    expect(chosenBy({ ...serving, slots: [flapping] }, roomy)).toBe(kept);
+  });
+
+  test.each([
+    { name: 'it is idle', slots: serving.slots, isIdle: true },
+    { name: 'its pod is gone', slots: [liveSlot(0, kept.hash, [])], isIdle: false },
+    {
+      name: 'its pod waits for a node',
+      slots: [liveSlot(0, kept.hash, [pod({ ready: false, nodeName: undefined })])],
+      isIdle: false,
+    },
+    {
+      name: 'its engine ended',
+      slots: [liveSlot(0, kept.hash, [pod({ ready: false, trouble: { reason: 'Error', message: '' } })])],
+      isIdle: false,
+    },
+  ])('and has room for more takes it when $name', ({ slots, isIdle }) => {
+    expect(chosenBy({ ...serving, slots }, { ...roomy, isIdle }).plan.maxModelLen).toBe(262_144);
+  });
+
+  test('goes back to the revision of a length that worked, which is then the newest', () => {
+    const longer = frozen({}, { hash: 'bbbbbbbbbb', number: 2, plan: plan({ maxModelLen: 262_144 }), served: false });
+    const both = [
+      ...observed([], kept.plan, spec(), { outcome: 'Fits', kvBlocks: 1000 }, 'then'),
+      ...attempts({ outcome: 'DoesNotFit', kvBlocks: 1000 }, longer),
+    ];
+    const step = tune(longer.plan, spec(), both);
+    if (step.state !== 'Step') throw new Error(step.state);
+    const before = newRevision('coder', spec(), step.to, 1);
+    const back = chosenBy({ revisions: [longer, before], slots: [liveSlot(0, longer.hash)] }, { attempts: both });
+    expect(back).toMatchObject({ hash: before.hash, number: 3 });
+    const next = chosenBy({ revisions: [back, longer], slots: [liveSlot(0, longer.hash)] }, { attempts: both });
+    expect(next).toBe(back);
+  });
+
+  test('and never served gives way to other GPUs where no length fits', () => {
+    const never = { ...kept, served: false };
+    const nothing = { attempts: attempts({ outcome: 'DoesNotFit', kvBlocks: 0 }) };
+    const calibration: Learned['calibration'] = ({ gpuProduct }) =>
+      gpuProduct === kept.plan.gpuProduct
+        ? { gpuMemoryBytes: kept.plan.gpuMemoryBytes, utilizationPercent: 92, kvBytes: 0, measuredAt: '' }
+        : undefined;
+    const nodes = () => [gpuNode({ gpus: 2, free: 2 }), l40s];
+    const next = chosenBy({ revisions: [never], nodes }, { ...nothing, calibration });
+    expect(next.plan.gpuProduct).toBe('NVIDIA-L40S');
+    expect(chosenBy({ revisions: [kept], nodes }, { ...nothing, calibration })).toBe(kept);
+  });
+
+  test('a hint never refuses what the planner would try', () => {
+    const calibration: Learned['calibration'] = () => ({
+      gpuMemoryBytes: kept.plan.gpuMemoryBytes,
+      utilizationPercent: 92,
+      kvBytes: 0,
+      measuredAt: '',
+    });
+    expect(chosenBy({}, { calibration }).plan.quantization).toBe('FP8');
+  });
+
+  test('is what another resource of its kind begins with', () => {
+    const kvBytes = 200 * geometryOf(kept.plan, spec()).blockBytes;
+    const calibration: Learned['calibration'] = ({ tensorParallelSize, quantization }) =>
+      tensorParallelSize === 2 && quantization === 'FP8'
+        ? { gpuMemoryBytes: kept.plan.gpuMemoryBytes, utilizationPercent: 92, kvBytes, measuredAt: '' }
+        : undefined;
+    const only = spec({ parallelism: { tensorParallelSize: 2 }, model: { quantization: 'FP8' } });
+    expect(chosenBy({ spec: only }, { calibration }).plan).toMatchObject({ maxModelLen: 23_392, concurrency: 4 });
   });
 });

@@ -91,7 +91,7 @@ export const RESOURCE_ALERTS: readonly Alert[] = [
       'kubectl logs -n "$NS" "deploy/$NAME-engine-0" --previous --tail=100',
     ],
     remedy:
-      'The message of EnginesReady quotes its last words. Out of memory: lower context.gpuMemoryUtilizationPercent or context.maxModelLen. Else correct engine.args, engine.env or engine.image.',
+      'The message of EnginesReady quotes its last words. Out of memory: condition Tuned says what the operator tries; a pinned context.maxModelLen is yours to lower. Else correct engine.args, engine.env or engine.image.',
   },
   {
     name: 'QwenCoderUnschedulable',

@@ -1,0 +1,212 @@
+import type { KubeClient } from '../kube/index.ts';
+import type { Clock } from '../runtime/index.ts';
+import {
+  type EngineMetrics,
+  type StartReport,
+  readEngineLog,
+  readMetrics,
+  readServedLength,
+} from '../serving/index.ts';
+import type { PodFacts } from './facts.ts';
+
+/** What a loaded engine told. */
+export interface EngineState {
+  readonly metrics: EngineMetrics;
+  /** Undefined where the engine wants a key for it, which the operator does not have. */
+  readonly servedLength: number | undefined;
+}
+
+/** Something that is read outside a reconcile. */
+export type Reading<T> =
+  /** With what was known before, so that reading it anew changes nothing that is told of it. */
+  { readonly state: 'reading'; readonly last: Known<T> | undefined } | Known<T>;
+
+/** An answer, or the reason why there is none. */
+export type Known<T> =
+  | { readonly state: 'read'; readonly value: T; readonly atMs: number }
+  | {
+      readonly state: 'failed';
+      readonly message: string;
+      readonly atMs: number;
+      /** How often in a row. */
+      readonly times: number;
+    };
+
+export interface EngineReportsOptions {
+  readonly client: Pick<KubeClient, 'podLogs'>;
+  /** GET of a path of an engine; fails unless it answers 200. */
+  readonly get: (url: string, signal: AbortSignal) => Promise<string>;
+  readonly clock: Clock;
+  /** Asks for a reconcile of a resource once something was read. */
+  readonly enqueue: (key: string) => void;
+}
+
+const ENGINE_PORT = 8000;
+const DEADLINE_MS = 3000;
+/** Engines asked at once. A thousand resources become ready together when an operator starts anew. */
+const AT_ONCE = 8;
+/** An engine that did not answer is asked again after this long, then after twice as long each time. */
+const RETRY_MS = 5 * 60_000;
+const LONGEST_RETRY_MS = 60 * 60_000;
+
+/** How long what failed so often is left alone. */
+export const retryMs = (times: number): number => Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** (times - 1));
+/** What vLLM says of memory stands in its first few hundred lines. */
+const LOG_BYTES = 256 * 1024;
+const LOG_LINES = 400;
+
+interface Entry {
+  reading: Reading<unknown>;
+}
+
+/** What is known of a reading, be it from the time before. */
+export const knownOf = <T>(reading: Reading<T>): Known<T> | undefined =>
+  reading.state === 'reading' ? reading.last : reading;
+
+/**
+ * What engines tell of themselves: metrics, the length they serve, their logs. Reading happens beside the reconciles, which get what there
+ * is and are asked for again when there is more.
+ *
+ * **Guarantees**: no reconcile waits; one request at a time for each thing; whatever fails is an answer too.
+ */
+export class EngineReports {
+  readonly #options: EngineReportsOptions;
+  readonly #entries = new Map<string, Map<string, Entry>>();
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
+
+  constructor(options: EngineReportsOptions) {
+    this.#options = options;
+  }
+
+  /** Metrics no older than `maxAgeMs`. */
+  state(key: string, pod: PodFacts, maxAgeMs: number, signal: AbortSignal): Reading<EngineState> {
+    const base = `http://${host(pod.engine?.ip ?? '')}:${ENGINE_PORT}`;
+    return this.#reading(key, `state ${pod.metadata.uid}`, maxAgeMs, signal, async (within) => {
+      const metrics = readMetrics(await this.#options.get(`${base}/metrics`, within));
+      // With VLLM_API_KEY in spec.engine.env this is a 401: the length is then what the arguments say.
+      const models = await this.#options.get(`${base}/v1/models`, within).catch(() => '');
+      return { metrics, servedLength: readServedLength(models) };
+    });
+  }
+
+  /** The beginning of the log of the run that goes on. */
+  start(key: string, pod: PodFacts, maxAgeMs: number, signal: AbortSignal): Reading<StartReport> {
+    const id = `start ${pod.metadata.uid} ${pod.restarts}`;
+    return this.#log(key, id, maxAgeMs, pod, { limitBytes: LOG_BYTES }, signal);
+  }
+
+  /** The end of the log of the run that failed last. */
+  failure(key: string, pod: PodFacts, signal: AbortSignal): Reading<StartReport> {
+    const options = { previous: pod.restarts > 0, tailLines: LOG_LINES, limitBytes: LOG_BYTES };
+    return this.#log(key, `failure ${pod.metadata.uid} ${pod.restarts}`, Infinity, pod, options, signal);
+  }
+
+  /** Drops what is known of other pods than these; of a deleted resource everything. */
+  keep(key: string, pods: readonly PodFacts[]): void {
+    const entries = this.#entries.get(key);
+    for (const id of entries?.keys() ?? []) {
+      if (!pods.some((pod) => id.split(' ')[1] === pod.metadata.uid)) entries!.delete(id);
+    }
+    if (entries?.size === 0) this.#entries.delete(key);
+  }
+
+  #log(
+    key: string,
+    id: string,
+    maxAgeMs: number,
+    pod: PodFacts,
+    options: { readonly previous?: boolean; readonly tailLines?: number; readonly limitBytes: number },
+    signal: AbortSignal,
+  ): Reading<StartReport> {
+    return this.#reading(key, id, maxAgeMs, signal, async (within) => {
+      const { namespace, name } = pod.metadata;
+      const text = await this.#options.client.podLogs(
+        { namespace: namespace!, name: name! },
+        { container: 'engine', ...options, signal: within, deadlineMs: DEADLINE_MS },
+      );
+      if (text === undefined) throw new Error('there is no log yet');
+      return readEngineLog(text);
+    });
+  }
+
+  #reading<T>(
+    key: string,
+    id: string,
+    maxAgeMs: number,
+    signal: AbortSignal,
+    read: (signal: AbortSignal) => Promise<T>,
+  ): Reading<T> {
+    const entries = this.#entries.get(key) ?? new Map<string, Entry>();
+    this.#entries.set(key, entries);
+    const known = entries.get(id);
+    if (known && !this.#isStale(known.reading, maxAgeMs)) return known.reading as Reading<T>;
+    const reading: Reading<T> = { state: 'reading', last: known && knownOf(known.reading as Reading<T>) };
+    const entry: Entry = { reading };
+    entries.set(id, entry);
+    void this.#run(entry, signal, read).then(() => this.#options.enqueue(key));
+    return reading;
+  }
+
+  #isStale(reading: Reading<unknown>, maxAgeMs: number): boolean {
+    const now = this.#options.clock.monotonic();
+    switch (reading.state) {
+      case 'reading':
+        return false;
+      case 'read':
+        return now - reading.atMs >= maxAgeMs;
+      case 'failed':
+        return now - reading.atMs >= Math.min(maxAgeMs, retryMs(reading.times));
+    }
+  }
+
+  async #run<T>(entry: Entry, signal: AbortSignal, read: (signal: AbortSignal) => Promise<T>): Promise<void> {
+    const { clock } = this.#options;
+    if (this.#running >= AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#running += 1;
+    const late = new AbortController();
+    const cancel = clock.schedule(DEADLINE_MS, () => late.abort(new Error(`no answer within ${DEADLINE_MS / 1000} s`)));
+    try {
+      const value = await read(AbortSignal.any([signal, late.signal]));
+      entry.reading = { state: 'read', value, atMs: clock.monotonic() };
+    } catch (error) {
+      // The condition quotes it: an engine that cannot be asked is not measured.
+      const last = knownOf(entry.reading);
+      const times = last?.state === 'failed' ? last.times + 1 : 1;
+      entry.reading = { state: 'failed', message: reasonOf(error), atMs: clock.monotonic(), times };
+    } finally {
+      cancel();
+      this.#running -= 1;
+      this.#waiting.shift()?.();
+    }
+  }
+}
+
+/** `fetch` hides what happened in its cause. */
+const reasonOf = (error: unknown): string => {
+  const { message, cause } = error as Error;
+  return cause instanceof Error && cause.message !== '' ? cause.message : message;
+};
+
+/** An IPv6 address stands in brackets. */
+const host = (ip: string): string => (ip.includes(':') ? `[${ip}]` : ip);
+
+/** `/metrics` of vLLM is about 100 KiB; whatever answers in its place must not fill our memory. */
+const MOST_BYTES = 4 * 1024 * 1024;
+
+/** `get` over HTTP. */
+export async function getText(url: string, signal: AbortSignal): Promise<string> {
+  const response = await fetch(url, { signal, redirect: 'error' });
+  if (!response.ok || response.body === null) {
+    await response.body?.cancel();
+    throw new Error(`${new URL(url).pathname} answers ${response.status}`);
+  }
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body) {
+    size += chunk.byteLength;
+    if (size > MOST_BYTES) throw new Error(`${new URL(url).pathname} answers more than ${MOST_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
