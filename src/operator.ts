@@ -7,13 +7,17 @@ import { type OperatorOptions, weightsAccess } from './options.ts';
 import {
   Apply,
   CalibrationStore,
+  EngineLogs,
   EngineReports,
+  FailureFinder,
   InformerCaches,
   OperatorMetrics,
   Reconciler,
   Tuner,
   collectFrom,
   getText,
+  jobRefusal,
+  logTail,
 } from './reconcile/index.ts';
 import { calibrationsName } from './render/index.ts';
 import { Controller, type Log, Manager, Metrics, Probes, systemClock } from './runtime/index.ts';
@@ -75,7 +79,15 @@ export async function runOperator(
     }),
     reports: new EngineReports({ client, get: getText, clock, enqueue: (key) => controller.add(key) }),
   });
+  const logs = new EngineLogs({
+    read: logTail(client),
+    clock,
+    namespaces: options.namespaces,
+    onLate: (key) => controller.add(key),
+    onFailure: (error, { namespace, pod }) => log.warn('the log of an engine was not read', { namespace, pod, error }),
+  });
   const reconciler = new Reconciler({
+    failures: new FailureFinder({ clock, logs, refusalOf: jobRefusal(client) }),
     caches,
     apply: new Apply(client, caches),
     clock,

@@ -101,8 +101,9 @@ export const REASONS = {
       'Allow larger or more GPUs a node, FP8 instead of BF16, a smaller spec.context.maxModelLen or a smaller spec.context.minConcurrency.',
   },
   DriverTooOld: {
-    types: ['Planned', 'Stalled'],
-    meaning: 'The NVIDIA driver of the nodes that would do is older than the CUDA in the engine image needs.',
+    types: ['Planned', 'Stalled', 'EnginesReady'],
+    meaning:
+      'The NVIDIA driver is older than the CUDA in the engine image needs: on all nodes that would do, or, where nodes are not labelled with it, where the engine started.',
     remedy:
       'Update the driver, choose an older spec.engine.version, or on data center GPUs set VLLM_ENABLE_CUDA_COMPATIBILITY to "1" in spec.engine.env.',
   },
@@ -209,7 +210,7 @@ export const REASONS = {
     remedy: 'Wait; loading takes minutes.',
   },
   StartBudgetExceeded: {
-    types: ['EnginesReady'],
+    types: ['Stalled', 'EnginesReady'],
     meaning:
       'An engine takes longer to start than earlier starts, or than its weights and storage account for; the message names the phase.',
     remedy:
@@ -217,14 +218,137 @@ export const REASONS = {
   },
   NotReady: {
     types: ['EnginesReady'],
-    meaning:
-      'An engine is not merely loading: its image cannot be pulled, or it ended with an error; the message quotes it.',
+    meaning: 'An engine ended in a way that no other reason of this list describes; the message quotes its last words.',
     remedy: 'Look at the events and the log of the pod that the message names.',
   },
   CrashLooping: {
     types: ['EnginesReady', 'Stalled'],
     meaning: 'An engine ends again and again; the message quotes its last words.',
     remedy: 'Correct what the message names, most often spec.engine.args, engine.image or the context.',
+  },
+
+  ImagePullFailed: {
+    types: ['Stalled', 'EnginesReady', 'ModelAvailable'],
+    meaning: 'The kubelet cannot pull the engine image; the weights Job uses the same image.',
+    remedy:
+      'Correct spec.engine.image or spec.engine.version, name the registry credentials in spec.imagePullSecrets, or open the way to the registry.',
+  },
+  ContainerNotCreated: {
+    types: ['Stalled', 'EnginesReady', 'ModelAvailable'],
+    meaning: 'The kubelet cannot create or start the container, for example because a Secret or its key is missing.',
+    remedy:
+      'Create what the message names, or correct spec.engine.env, spec.model.source.secretRef or spec.placement.runtimeClassName.',
+  },
+  PodRejected: {
+    types: ['Stalled', 'Placed', 'ModelAvailable'],
+    meaning: 'The API server refuses pods of the resource, because of a quota or a policy; the message quotes it.',
+    remedy: 'Raise the quota or adapt the policy that the message names, or ask for less.',
+  },
+  ArgumentRefused: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'vLLM does not take an argument or a variable that it was given.',
+    remedy: 'Correct spec.engine.args, spec.engine.env or spec.engine.version.',
+  },
+  ParallelismRefused: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'The engine cannot split the checkpoint over so many GPUs.',
+    remedy: 'Set spec.parallelism.tensorParallelSize to a value that the message names, or leave it out.',
+  },
+  OutOfGpuMemory: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'CUDA ran out of GPU memory, while the model was loaded or while it served.',
+    remedy:
+      'While loading: more or larger GPUs, or FP8. While serving: a lower spec.context.gpuMemoryUtilizationPercent or spec.context.maxNumSeqs. The message has the numbers.',
+  },
+  NoKvCacheMemory: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'Weights and activations leave no GPU memory for the KV cache.',
+    remedy:
+      'More or larger GPUs, FP8, or a higher spec.context.gpuMemoryUtilizationPercent; a shorter context does not help. The message has the numbers.',
+  },
+  KvCacheTooSmall: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'The KV cache cannot hold one request of the full length.',
+    remedy: 'Set spec.context.maxModelLen to the length in the message, or give the KV cache more memory.',
+  },
+  StateBlocksShort: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'More sequences are to be decoded together than the KV cache has state blocks.',
+    remedy: 'Set spec.context.maxNumSeqs to the number in the message, or leave it out.',
+  },
+  GpuMemoryTaken: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'Another process holds memory of the GPU, most often an engine that is still ending.',
+    remedy: 'Wait for one restart; if it stays, find who uses the GPUs of that node without asking Kubernetes.',
+  },
+  OutOfHostMemory: {
+    types: ['Stalled', 'EnginesReady', 'ModelAvailable'],
+    meaning: 'The kernel killed the container, or one of its processes, for its use of main memory.',
+    remedy:
+      'Raise or remove the memory limit in spec.engine.resources; /dev/shm counts as well. Without a limit: a node with more memory.',
+  },
+  SharedMemoryTooSmall: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'The shared memory /dev/shm is full; the processes of a replica and NCCL talk through it.',
+    remedy: 'Set NCCL_SHM_DISABLE=1 in spec.engine.env, use fewer GPUs a replica, or raise the memory limit.',
+  },
+  GpuCommunicationFailed: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'NCCL, by which the GPUs of a replica talk, failed.',
+    remedy:
+      'Set NCCL_DEBUG=INFO in spec.engine.env and read the log; NCCL_P2P_DISABLE=1 avoids broken links, spec.parallelism.tensorParallelSize 1 avoids NCCL.',
+  },
+  GpuFault: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'CUDA reports an error of the GPU, of its driver or of a kernel.',
+    remedy: 'If it comes back on one node only, cordon that node and look for Xid errors in its kernel log.',
+  },
+  GpuNotVisible: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'The engine sees fewer GPUs than its pod was given.',
+    remedy: 'Check the device plugin of the node, spec.placement.resourceName and spec.placement.runtimeClassName.',
+  },
+  DiskFull: {
+    types: ['Stalled', 'EnginesReady', 'ModelAvailable'],
+    meaning: 'A volume, or the disk of the node, is full.',
+    remedy: 'Raise spec.storage.size, or free the disk of the node.',
+  },
+  WrongCheckpoint: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'What the engine finds as its model is no checkpoint of Qwen3-Coder-Next, or nothing at all.',
+    remedy: 'Correct spec.model.repository, or what spec.model.source leads to.',
+  },
+  EngineCrashed: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'An engine that had answered ended by itself; its log shows no cause that the operator knows.',
+    remedy: 'It is started again; if it comes back, read the log of the previous container.',
+  },
+
+  RepositoryNotFound: {
+    types: ['Stalled', 'ModelAvailable'],
+    meaning: 'The hub has no such repository, or shows it only to those who may read it.',
+    remedy: 'Correct spec.model.repository, or name a token that may read it in spec.model.source.secretRef.',
+  },
+  RevisionNotFound: {
+    types: ['Stalled', 'ModelAvailable'],
+    meaning: 'The repository has no such commit, tag or branch.',
+    remedy: 'Correct spec.model.revision, or leave it out for main.',
+  },
+  GatedRepository: {
+    types: ['Stalled', 'ModelAvailable'],
+    meaning: 'The repository is gated, and the token has not been granted access, or there is none.',
+    remedy: 'Ask for access on the page of the model, and name a token of that account in spec.model.source.secretRef.',
+  },
+  HubUnauthorized: {
+    types: ['Stalled', 'ModelAvailable'],
+    meaning: 'The hub refuses the token, or wants one.',
+    remedy: 'Put a valid token with read rights into the Secret that spec.model.source.secretRef names.',
+  },
+  HubUnreachable: {
+    types: ['Stalled', 'ModelAvailable'],
+    meaning: 'The hub cannot be reached, or answers with an error of its own; the download is tried again.',
+    remedy:
+      'Open the way to the hub for the weights Job, set spec.model.source.endpoint to a mirror, or start the operator with --weights-proxy.',
   },
 
   Tuned: {

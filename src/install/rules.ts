@@ -7,7 +7,7 @@ import { GROUP, PLURAL } from '../api/index.ts';
  */
 const CHILDREN = ['get', 'list', 'watch', 'create', 'patch', 'delete'];
 
-/** In every namespace that is served: resources and what they own. No Secrets, no Roles, no `exec`. */
+/** In every namespace that is served: resources and what they own. No Secrets, no Roles, no `exec`; of a pod's inside its log. */
 export const SERVING_RULES: K8s.PolicyRule[] = [
   { apiGroups: [GROUP], resources: [PLURAL], verbs: ['list', 'watch'] },
   { apiGroups: [GROUP], resources: [`${PLURAL}/status`], verbs: ['patch'] },
@@ -15,9 +15,9 @@ export const SERVING_RULES: K8s.PolicyRule[] = [
   { apiGroups: ['apps'], resources: ['deployments', 'controllerrevisions'], verbs: CHILDREN },
   { apiGroups: ['batch'], resources: ['jobs'], verbs: CHILDREN },
   { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: CHILDREN },
-  { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
-  // What an engine says of its memory as it starts and as it fails; nothing else is read of a pod's inside.
+  // What an engine says as it starts and as it fails stands in its log alone, and why a Job has no pod in an Event alone.
   { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
+  { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['list', 'create', 'patch'] },
 ];
 
 /** In the whole cluster, whatever is served: a GPU held by a stranger's pod is not free. */

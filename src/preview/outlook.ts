@@ -45,7 +45,8 @@ const ANSWERING: PodFacts = {
   phase: 'Running',
   ready: true,
   unschedulable: undefined,
-  trouble: undefined,
+  container: undefined,
+  failure: undefined,
   restarts: 0,
 };
 

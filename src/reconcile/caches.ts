@@ -5,7 +5,7 @@ import { CHILD_KINDS, Resources, type Written } from './apply.ts';
 import type { NodeFacts, PodFacts } from './facts.ts';
 import { GpuInventory } from './inventory.ts';
 import type { Scraped, Watched } from './metrics.ts';
-import type { Caches } from './observe.ts';
+import { type Caches, replicaFailure } from './observe.ts';
 import { projectNode, projectPod } from './projections.ts';
 import { isSame } from './same.ts';
 
@@ -157,7 +157,7 @@ export class InformerCaches implements Caches, Written, Scraped {
   }
 
   #childChanged({ type, object, previous }: Seen<KubeObject>): void {
-    if (type === 'update' && object.kind !== 'Job' && !isSpecChange(object, previous!)) return;
+    if (type === 'update' && !isSpecChange(object, previous!) && !isStatusChange(object, previous!)) return;
     this.#enqueueOwner(object);
   }
 
@@ -208,6 +208,12 @@ function isSpecChange(object: KubeObject, previous: KubeObject): boolean {
     !isSame(after.annotations, before.annotations) ||
     !isSame(after.ownerReferences, before.ownerReferences)
   );
+}
+
+/** Whether something changed of what is read of a status. */
+function isStatusChange(object: KubeObject, previous: KubeObject): boolean {
+  if (object.kind === 'Job') return true;
+  return object.kind === 'Deployment' && replicaFailure(object) !== replicaFailure(previous);
 }
 
 /** Whether the status is one that we wrote: a status that somebody wiped asks for a new one. */

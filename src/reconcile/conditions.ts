@@ -1,7 +1,7 @@
 import type { ConditionUpdate, QwenCoderSpec } from '../api/index.ts';
 import { type LiveVolume, engineImage } from '../render/index.ts';
-import { quantityBytes } from '../serving/index.ts';
-import { isAvailable, isTerminating } from './facts.ts';
+import { quantityBytes, unschedulableRemedy } from '../serving/index.ts';
+import { type PodFacts, isAvailable, isTerminating } from './facts.ts';
 import { type Outcome, gpusText, readySlots } from './outcome.ts';
 import type { Target } from './target.ts';
 import { tunedCondition } from './tuned-condition.ts';
@@ -56,12 +56,17 @@ function planned({ target }: Outcome): Update {
   };
 }
 
-function modelAvailable({ facts: { spec }, target, model, volume }: Outcome): Update {
+function modelAvailable({ facts: { spec }, target, model, volume, failures }: Outcome): Update {
   const type = 'ModelAvailable';
   if (!target.planned)
     return { type, status: 'Unknown', reason: 'NotPlanned', message: 'There is no plan that names the weights.' };
   const { plan } = target.revision;
   const what = `${plan.repository}@${plan.revision}`;
+  if (failures?.fetch && (model.state === 'fetching' || model.state === 'failed')) {
+    const { reason, evidence, remedy } = failures.fetch;
+    const again = model.state === 'failed' ? ' The Job gave up and is made anew after ten minutes.' : '';
+    return { type, status: 'False', reason, message: `Fetching ${what} fails: ${evidence}. ${remedy}${again}` };
+  }
   switch (model.state) {
     case 'not-fetched':
       return {
@@ -119,13 +124,18 @@ function placed(outcome: Outcome): Update {
   const type = 'Placed';
   const none = nothingWanted(outcome);
   if (none) return { type, status: 'Unknown', ...none };
+  const refusal = outcome.failures?.refusal;
+  if (refusal) {
+    const { reason, evidence, remedy } = refusal;
+    return { type, status: 'False', reason, message: `Engine pods are refused: ${evidence}. ${remedy}` };
+  }
   const unschedulable = outcome.facts.pods.find((pod) => pod.unschedulable !== undefined && !isTerminating(pod));
   if (unschedulable) {
     return {
       type,
       status: 'False',
       reason: 'Unschedulable',
-      message: `Pod ${unschedulable.metadata.name}: ${unschedulable.unschedulable}`,
+      message: `Pod ${unschedulable.metadata.name}: ${unschedulable.unschedulable}${placementRemedy(outcome, unschedulable.unschedulable!)}`,
     };
   }
   const bound = outcome.facts.slots.filter((slot) =>
@@ -137,6 +147,14 @@ function placed(outcome: Outcome): Update {
   return { type, status: 'Unknown', reason: 'Placing', message: counted };
 }
 
+/** What is short, on how many nodes; the nodes are those that have the planned GPUs, free or not. */
+function placementRemedy({ facts, target }: Outcome, message: string): string {
+  if (!target.planned) return '';
+  const { plan } = target.revision;
+  const nodes = facts.nodes().filter(({ product }) => product === plan.gpuProduct);
+  return ` ${unschedulableRemedy(message, plan, facts.spec.placement.resourceName, nodes.length)}`;
+}
+
 function enginesReady(outcome: Outcome): Update {
   const type = 'EnginesReady';
   const none = nothingWanted(outcome);
@@ -144,15 +162,16 @@ function enginesReady(outcome: Outcome): Update {
   const ready = readySlots(outcome);
   const counted = `${ready.length} of ${outcome.wanted} engines are ready`;
   if (ready.length >= outcome.wanted) return { type, status: 'True', reason: 'AllReady', message: `${counted}.` };
-  const crashing = outcome.facts.pods.find((pod) => pod.trouble !== undefined && !pod.ready && !isTerminating(pod));
-  if (crashing) {
-    const { reason, message } = crashing.trouble!;
+  const failing = outcome.failures?.engine;
+  if (failing) {
+    const { pod, diagnosis } = failing;
+    const { reason, evidence, remedy } = diagnosis;
     return {
       type,
       status: 'False',
       // While it loads once more it is still in the loop: two restarts without an answer between them.
-      reason: crashing.restarts >= CRASH_LOOP_RESTARTS ? 'CrashLooping' : 'NotReady',
-      message: `${counted}; pod ${crashing.metadata.name} is in ${reason}${message === '' ? '' : `: ${message}`}`,
+      reason: reason === 'NotReady' && isLooping(pod) ? 'CrashLooping' : reason,
+      message: `${counted}; pod ${pod.metadata.name}: ${evidence}. ${remedy}`,
     };
   }
   if (!outcome.target.planned && outcome.facts.slots.length === 0) {
@@ -168,11 +187,10 @@ function enginesReady(outcome: Outcome): Update {
   }
   const { start } = outcome;
   if (start === undefined) return { type, status: 'False', reason: 'Starting', message: `${counted}.` };
-  const message = `${counted}; pod ${start.pod}: ${start.text}.`;
-  return start.isExceeded
-    ? { type, status: 'False', reason: 'StartBudgetExceeded', message: `${message} ${start.remedy}` }
-    : { type, status: 'False', reason: 'Starting', message };
+  return { type, status: 'False', reason: 'Starting', message: `${counted}; pod ${start.pod}: ${start.text}.` };
 }
+
+const isLooping = ({ restarts }: PodFacts): boolean => restarts >= CRASH_LOOP_RESTARTS;
 
 function endpointReady(outcome: Outcome): Update {
   const type = 'EndpointReady';
@@ -225,16 +243,31 @@ function readyCondition(outcome: Outcome, parts: readonly Update[]): Update {
   }
 }
 
-function stalledCondition({ target, model, problem }: Outcome, parts: readonly Update[]): Update {
+/** A failure that another try cannot mend, or that came back. */
+function stuckOn({ failures = {}, tuning }: Outcome) {
+  const { fetch, refusal, engine } = failures;
+  if (fetch?.isFinal) return { reason: fetch.reason, blamed: 'ModelAvailable' as const };
+  if (refusal?.isFinal) return { reason: refusal.reason, blamed: 'Placed' as const };
+  if (!engine || !(engine.diagnosis.isFinal || isLooping(engine.pod))) return undefined;
+  // The operator itself is about to try another length.
+  if (tuning?.verdict?.state === 'Step' && tuning.verdict.isUrgent) return undefined;
+  const { reason } = engine.diagnosis;
+  return { reason: reason === 'NotReady' ? ('CrashLooping' as const) : reason, blamed: 'EnginesReady' as const };
+}
+
+function stalledCondition(outcome: Outcome, parts: readonly Update[]): Update {
   const type = 'Stalled';
+  const { target, model, problem } = outcome;
   if (problem) return { type, status: 'True', ...problem };
   if (!target.planned)
     return { type, status: 'True', reason: target.outcome.reason, message: messageOf(parts, 'Planned') };
+  const stuck = stuckOn(outcome);
+  if (stuck) {
+    const { reason, blamed } = stuck;
+    return { type, status: 'True', reason, message: messageOf(parts, blamed) };
+  }
   if (model.state === 'failed')
     return { type, status: 'True', reason: 'FetchFailed', message: messageOf(parts, 'ModelAvailable') };
-  const engines = parts.find((part) => part.type === 'EnginesReady');
-  if (engines?.reason === 'CrashLooping')
-    return { type, status: 'True', reason: 'CrashLooping', message: engines.message };
   return { type, status: 'False', reason: 'NotStalled', message: 'Nothing blocks the resource.' };
 }
 

@@ -3,9 +3,10 @@ import type { Clock } from '../runtime/index.ts';
 import {
   type EngineMetrics,
   type StartReport,
-  readEngineLog,
   readMetrics,
+  readLog,
   readServedLength,
+  startReport,
 } from '../serving/index.ts';
 import type { PodFacts } from './facts.ts';
 
@@ -53,7 +54,6 @@ const LONGEST_RETRY_MS = 60 * 60_000;
 export const retryMs = (times: number): number => Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** (times - 1));
 /** What vLLM says of memory stands in its first few hundred lines. */
 const LOG_BYTES = 256 * 1024;
-const LOG_LINES = 400;
 
 interface Entry {
   reading: Reading<unknown>;
@@ -64,7 +64,7 @@ export const knownOf = <T>(reading: Reading<T>): Known<T> | undefined =>
   reading.state === 'reading' ? reading.last : reading;
 
 /**
- * What engines tell of themselves: metrics, the length they serve, their logs. Reading happens beside the reconciles, which get what there
+ * What engines that run tell of themselves: metrics, the length they serve, the beginning of their logs. Reading happens beside the reconciles, which get what there
  * is and are asked for again when there is more.
  *
  * **Guarantees**: no reconcile waits; one request at a time for each thing; whatever fails is an answer too.
@@ -92,14 +92,15 @@ export class EngineReports {
 
   /** The beginning of the log of the run that goes on. */
   start(key: string, pod: PodFacts, maxAgeMs: number, signal: AbortSignal): Reading<StartReport> {
-    const id = `start ${pod.metadata.uid} ${pod.restarts}`;
-    return this.#log(key, id, maxAgeMs, pod, { limitBytes: LOG_BYTES }, signal);
-  }
-
-  /** The end of the log of the run that failed last. */
-  failure(key: string, pod: PodFacts, signal: AbortSignal): Reading<StartReport> {
-    const options = { previous: pod.restarts > 0, tailLines: LOG_LINES, limitBytes: LOG_BYTES };
-    return this.#log(key, `failure ${pod.metadata.uid} ${pod.restarts}`, Infinity, pod, options, signal);
+    return this.#reading(key, `start ${pod.metadata.uid} ${pod.restarts}`, maxAgeMs, signal, async (within) => {
+      const { namespace, name } = pod.metadata;
+      const text = await this.#options.client.podLogs(
+        { namespace: namespace!, name: name! },
+        { container: 'engine', limitBytes: LOG_BYTES, signal: within, deadlineMs: DEADLINE_MS },
+      );
+      if (text === undefined) throw new Error('there is no log yet');
+      return startReport(readLog(text));
+    });
   }
 
   /** Drops what is known of other pods than these; of a deleted resource everything. */
@@ -109,25 +110,6 @@ export class EngineReports {
       if (!pods.some((pod) => id.split(' ')[1] === pod.metadata.uid)) entries!.delete(id);
     }
     if (entries?.size === 0) this.#entries.delete(key);
-  }
-
-  #log(
-    key: string,
-    id: string,
-    maxAgeMs: number,
-    pod: PodFacts,
-    options: { readonly previous?: boolean; readonly tailLines?: number; readonly limitBytes: number },
-    signal: AbortSignal,
-  ): Reading<StartReport> {
-    return this.#reading(key, id, maxAgeMs, signal, async (within) => {
-      const { namespace, name } = pod.metadata;
-      const text = await this.#options.client.podLogs(
-        { namespace: namespace!, name: name! },
-        { container: 'engine', ...options, signal: within, deadlineMs: DEADLINE_MS },
-      );
-      if (text === undefined) throw new Error('there is no log yet');
-      return readEngineLog(text);
-    });
   }
 
   #reading<T>(

@@ -1,7 +1,7 @@
 import type { QwenCoderSpec } from '../api/index.ts';
 import type { KubeObject, ObjectMeta } from '../kube/index.ts';
 import type { Owner, Revision } from '../render/index.ts';
-import type { GpuNode, MemoryFailure } from '../serving/index.ts';
+import type { ContainerEnd, GpuNode } from '../serving/index.ts';
 
 /** What is kept of a Pod: enough to count its GPUs and to say how it does. */
 export interface PodFacts extends KubeObject {
@@ -13,26 +13,37 @@ export interface PodFacts extends KubeObject {
   readonly ready: boolean;
   /** The scheduler's message while it finds no node. */
   readonly unschedulable: string | undefined;
-  /** Why the first container in trouble is: it waits for something other than its start, or it ended badly and is not ready since. */
-  readonly trouble: { readonly reason: string; readonly message: string } | undefined;
+  /** How the main container stands; undefined for pods that are none of ours, and before the kubelet has seen it. */
+  readonly container: ContainerFacts | undefined;
+  /** Why the kubelet ended the pod as a whole. */
+  readonly failure: { readonly reason: string; readonly message: string } | undefined;
   readonly restarts: number;
   /** Of engine pods of ours. */
   readonly engine?: EngineFacts | undefined;
 }
 
-/** What tuning and the start budget look at. Times are milliseconds since the epoch. */
+/** What else tuning and the start budget look at. Times are milliseconds since the epoch. */
 export interface EngineFacts {
   readonly ip: string | undefined;
-  /** How its last run ended, where that was for want of memory. */
-  readonly memoryFailure: MemoryFailure | undefined;
   readonly createdMs: number;
   readonly scheduledMs: number | undefined;
-  /** The start of the container that runs. */
-  readonly startedMs: number | undefined;
   /** Whether it has answered since: what no longer answers is not starting. */
   readonly hasStarted: boolean;
   /** Since when it answers. */
   readonly readyMs: number | undefined;
+}
+
+/** What is kept of a container: enough to say why it does not run. */
+export interface ContainerFacts {
+  readonly name: string;
+  /** What it waits for, where that is no ordinary part of its way up. */
+  readonly waiting: { readonly reason: string; readonly message: string } | undefined;
+  /** How its last run ended; the message is at most what a kubelet keeps, 4 KiB. */
+  readonly end: ContainerEnd | undefined;
+  /** Runs that have ended. With the pod's UID it names a run for good. */
+  readonly ended: number;
+  /** Whether a run is under way, and since when. */
+  readonly runningSinceMs: number | undefined;
 }
 
 /** What is kept of a Node. Heartbeats change none of it. */
@@ -56,15 +67,37 @@ export interface LiveSlot {
   /** Hash of the revision in its Deployment's template. */
   readonly revisionHash: string;
   readonly pods: readonly PodFacts[];
+  /** Why the API server refuses its pods, in the words of the Deployment. */
+  readonly refusal?: string | undefined;
 }
 
 /** How the weights of the target revision stand. */
 export type ModelState =
   | { readonly state: 'not-fetched'; readonly source: 'Volume' | 'Image' }
   | { readonly state: 'missing' }
-  | { readonly state: 'fetching'; readonly unschedulable: string | undefined; readonly trouble: string | undefined }
-  | { readonly state: 'failed'; readonly message: string; readonly failedAtMs: number }
+  | {
+      readonly state: 'fetching';
+      readonly unschedulable: string | undefined;
+      /** Last words of the newest try that failed. */
+      readonly trouble: string | undefined;
+      /** The pod of that try, or one that cannot begin. */
+      readonly pod?: PodFacts | undefined;
+      /** The Job, while it has no pod at all. */
+      readonly podless?: Podless | undefined;
+    }
+  | {
+      readonly state: 'failed';
+      readonly message: string;
+      readonly failedAtMs: number;
+      readonly pod?: PodFacts | undefined;
+    }
   | { readonly state: 'verified' };
+
+/** A Job whose pod was not made yet, or was refused. */
+export interface Podless {
+  readonly uid: string;
+  readonly createdAtMs: number;
+}
 
 /** Everything that a decision about one resource looks at, and nothing else. */
 export interface Facts {
@@ -88,4 +121,7 @@ export interface Facts {
 export const isAvailable = (model: ModelState): boolean => model.state === 'verified' || model.state === 'not-fetched';
 
 export const isReady = (slot: LiveSlot): boolean => slot.pods.some((pod) => pod.ready && !isTerminating(pod));
+/** Whether it cannot begin, or its last run ended and it has not answered since. */
+export const isFailing = ({ ready, container, failure }: PodFacts): boolean =>
+  !ready && (failure !== undefined || container?.waiting !== undefined || container?.end !== undefined);
 export const isTerminating = (pod: PodFacts): boolean => pod.metadata.deletionTimestamp !== undefined;

@@ -5,3 +5,6 @@ export { EngineReports, getText } from './engine-reports.ts';
 export { OperatorMetrics, collectFrom } from './metrics.ts';
 export { Reconciler } from './reconciler.ts';
 export { Tuner } from './tuner.ts';
+export { EngineLogs } from './engine-logs.ts';
+export { FailureFinder } from './failures.ts';
+export { jobRefusal, logTail } from './evidence.ts';

@@ -87,8 +87,13 @@ function liveSlot(deployment: Deployment, pods: readonly PodFacts[]): LiveSlot {
     pods: pods.filter(
       (pod) => pod.metadata.labels?.[SLOT] === String(index) && pod.metadata.labels[REVISION] === labels[REVISION],
     ),
+    refusal: replicaFailure(deployment),
   };
 }
+
+/** Why pods of a Deployment cannot be made: a quota, or a policy at admission. */
+export const replicaFailure = ({ status }: Deployment): string | undefined =>
+  status?.conditions?.find(({ type, status: is }) => type === 'ReplicaFailure' && is === 'True')?.message;
 
 function once<T>(compute: () => T): () => T {
   let value: { readonly of: T } | undefined;

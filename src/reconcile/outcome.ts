@@ -1,5 +1,6 @@
 import type { LiveVolume, Revision } from '../render/index.ts';
 import type { ServingPlan } from '../serving/index.ts';
+import type { Failures } from './failures.ts';
 import { type Facts, type LiveSlot, type ModelState, isReady } from './facts.ts';
 import type { SlowestStart } from './start-watch.ts';
 import type { Target } from './target.ts';
@@ -25,6 +26,8 @@ export interface Outcome {
   readonly tuning?: Tuning | undefined;
   /** The start that takes longest. */
   readonly start?: SlowestStart | undefined;
+  /** What fails among engines and download. */
+  readonly failures?: Failures | undefined;
 }
 
 /** Wanted slots that answer. */

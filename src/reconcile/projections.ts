@@ -1,20 +1,20 @@
 import type { Job, Node, Pod } from '../kube/index.ts';
 import { COMPONENT, RESOURCE } from '../render/index.ts';
-import { readEngineLog } from '../serving/index.ts';
-import type { EngineFacts, ModelState, NodeFacts, PodFacts } from './facts.ts';
+import { quotable } from '../serving/index.ts';
+import type { ContainerFacts, EngineFacts, ModelState, NodeFacts, PodFacts } from './facts.ts';
 
 /** Extended resources are named `domain/name`; Kubernetes' own have no domain of a vendor. */
 const isExtendedResource = (name: string): boolean => name.includes('/') && !name.startsWith('kubernetes.io/');
 
-/** Container states that are the ordinary way up. */
-const ORDINARY_WAITING = new Set(['ContainerCreating', 'PodInitializing']);
+/** Container states that are the ordinary way up. A back-off says nothing but that the run before it ended; its text changes with each. */
+const ORDINARY_WAITING = new Set(['ContainerCreating', 'PodInitializing', 'CrashLoopBackOff']);
 
-/** Enough for one sentence of a condition. */
-const MAX_LAST_WORDS = 300;
+/** What a kubelet keeps of a termination message. */
+const MAX_TERMINATION_MESSAGE = 4096;
 
 /** A Pod as the operator keeps it: about 0.5 KiB instead of 15. */
 export function projectPod(pod: Pod): PodFacts {
-  const { name, namespace, uid, resourceVersion, labels, deletionTimestamp } = pod.metadata!;
+  const { name, namespace, uid, resourceVersion, labels, creationTimestamp, deletionTimestamp } = pod.metadata!;
   const conditions = pod.status?.conditions ?? [];
   const scheduled = conditions.find(({ type }) => type === 'PodScheduled');
   return {
@@ -24,7 +24,7 @@ export function projectPod(pod: Pod): PodFacts {
       namespace,
       uid,
       resourceVersion,
-      ...(labels?.[RESOURCE] === undefined ? {} : { labels }),
+      ...(labels?.[RESOURCE] === undefined ? {} : { labels, creationTimestamp }),
       ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
     } as PodFacts['metadata'],
     nodeName: pod.spec?.nodeName,
@@ -33,7 +33,11 @@ export function projectPod(pod: Pod): PodFacts {
     ready: conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
     unschedulable:
       scheduled?.status === 'False' ? (scheduled.message ?? scheduled.reason ?? 'unschedulable') : undefined,
-    trouble: trouble(pod),
+    container: labels?.[RESOURCE] === undefined ? undefined : containerFacts(pod),
+    failure:
+      pod.status?.phase === 'Failed' && pod.status.reason !== undefined
+        ? { reason: pod.status.reason, message: pod.status.message ?? '' }
+        : undefined,
     restarts: (pod.status?.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0),
     ...(labels?.[RESOURCE] !== undefined && labels[COMPONENT] === 'engine' && { engine: engineFacts(pod) }),
   };
@@ -44,13 +48,10 @@ function engineFacts({ metadata, status }: Pod): EngineFacts {
   const since = (type: string): number | undefined =>
     time(status?.conditions?.find((one) => one.type === type && one.status === 'True')?.lastTransitionTime);
   const container = status?.containerStatuses?.find(({ name }) => name === 'engine');
-  const ended = container?.state?.terminated ?? container?.lastState?.terminated;
   return {
     ip: status?.podIP,
-    memoryFailure: ended?.message === undefined ? undefined : readEngineLog(ended.message).failure,
     createdMs: time(metadata?.creationTimestamp) ?? 0,
     scheduledMs: since('PodScheduled'),
-    startedMs: time(container?.state?.running?.startedAt),
     hasStarted: container?.started === true,
     readyMs: since('Ready'),
   };
@@ -72,21 +73,36 @@ function extendedResources(pod: Pod): Record<string, number> {
   return total;
 }
 
-function trouble(pod: Pod): PodFacts['trouble'] {
-  for (const { state, lastState, ready } of pod.status?.containerStatuses ?? []) {
-    const ended = state?.terminated ?? lastState?.terminated;
-    if (state?.waiting?.reason !== undefined && !ORDINARY_WAITING.has(state.waiting.reason)) {
-      return { reason: state.waiting.reason, message: ended ? lastWords(ended) : (state.waiting.message ?? '') };
-    }
-    if (ended && ended.exitCode !== 0 && !ready) return { reason: ended.reason ?? 'Error', message: lastWords(ended) };
-  }
-  return undefined;
+/** Our pods have one container. */
+function containerFacts(pod: Pod): ContainerFacts | undefined {
+  const status = pod.status?.containerStatuses?.[0];
+  if (status === undefined) return undefined;
+  const { name, state, lastState, restartCount } = status;
+  const end = state?.terminated ?? lastState?.terminated;
+  const { reason, message } = state?.waiting ?? {};
+  const startedAt = state?.running?.startedAt;
+  return {
+    name,
+    waiting:
+      reason === undefined || ORDINARY_WAITING.has(reason) ? undefined : { reason, message: pullError(message ?? '') },
+    end: end && {
+      exitCode: end.exitCode,
+      reason: end.reason ?? '',
+      message: (end.message ?? '').slice(-MAX_TERMINATION_MESSAGE),
+    },
+    ended: restartCount + (state?.terminated ? 1 : 0),
+    runningSinceMs: startedAt === undefined ? undefined : Date.parse(startedAt),
+  };
 }
 
+/** The kubelet tries and backs off in turns, with two texts for one cause. */
+const pullError = (message: string): string => message.replace(/^Back-off pulling image "[^"]*": \w+: /, '');
+
 /** Exit code and last line: what a log ends with is the error itself. */
-function lastWords({ exitCode, message }: { exitCode: number; message?: string }): string {
-  const line = message?.trim().split('\n').at(-1)?.trim();
-  return line ? `exit code ${exitCode}: ${line.slice(0, MAX_LAST_WORDS)}` : `exit code ${exitCode}`;
+function lastWords({ end }: ContainerFacts): string | undefined {
+  if (end === undefined || end.exitCode === 0) return undefined;
+  const line = end.message.trim().split('\n').at(-1)?.trim();
+  return line ? `exit code ${end.exitCode}: ${quotable(line)}` : `exit code ${end.exitCode}`;
 }
 
 /** A Node as the operator keeps it. */
@@ -109,24 +125,39 @@ export function projectNode(node: Node): NodeFacts {
   };
 }
 
-/** How a weights Job stands, by its own conditions and its newest pod. */
+/** How a weights Job stands, by its own conditions and its newest pod that has something to say. */
 export function modelStateOf(job: Job | undefined, pods: readonly PodFacts[]): ModelState {
   if (job === undefined) return { state: 'missing' };
   const holds = (type: string) =>
     job.status?.conditions?.find((condition) => condition.type === type && condition.status === 'True');
   if (holds('Complete')) return { state: 'verified' };
   const failed = holds('Failed');
-  const troubled = pods.find((pod) => pod.trouble !== undefined)?.trouble;
+  const pod = pods.toSorted(newestFirst).find(isTroubled);
+  const trouble = pod?.container && lastWords(pod.container);
   if (failed) {
     return {
       state: 'failed',
-      message: troubled?.message ?? failed.message ?? 'the Job gave up',
+      message: trouble ?? failed.message ?? 'the Job gave up',
       failedAtMs: Date.parse(failed.lastTransitionTime ?? ''),
+      pod,
     };
   }
   return {
     state: 'fetching',
-    unschedulable: pods.find((pod) => pod.unschedulable !== undefined)?.unschedulable,
-    trouble: troubled?.message,
+    unschedulable: pods.find((candidate) => candidate.unschedulable !== undefined)?.unschedulable,
+    trouble,
+    pod,
+    podless:
+      pods.length > 0
+        ? undefined
+        : { uid: job.metadata?.uid ?? '', createdAtMs: Date.parse(job.metadata?.creationTimestamp ?? '') },
   };
 }
+
+const isTroubled = ({ container, failure }: PodFacts): boolean =>
+  failure !== undefined ||
+  container?.waiting !== undefined ||
+  (container?.end !== undefined && container.end.exitCode !== 0);
+
+const newestFirst = (a: PodFacts, b: PodFacts): number =>
+  (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? '');

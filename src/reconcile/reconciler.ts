@@ -7,6 +7,7 @@ import { logConditions, logTarget, logWrite } from './changes.ts';
 import { type DecisionOptions, decide } from './decision.ts';
 import { nameOf } from './diff.ts';
 import type { Facts, ModelState } from './facts.ts';
+import type { FailureFinder } from './failures.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import type { Caches } from './observe.ts';
 import type { Problem } from './outcome.ts';
@@ -33,6 +34,7 @@ export interface ReconcilerOptions {
   readonly weightsAccess?: WeightsAccess | undefined;
   readonly metrics: OperatorMetrics;
   readonly tuner: Tuner;
+  readonly failures: FailureFinder;
 }
 
 /** Brings one resource's children and status to what its spec asks for. Level-triggered: it looks at the world, never at an event. */
@@ -69,16 +71,24 @@ export class Reconciler {
       logWrite(log, action);
     });
 
+    const revision = target.planned ? target.revision : undefined;
+    const start = tuner.starts(key, facts, revision, signal);
+    const { failures, lookAgainMs } = await this.#options.failures.find(decision, start, signal);
     const now = timestamp(clock);
-    const tuning = tuner.look(key, facts, target.planned ? target.revision : undefined, learned.attempts, now, signal);
-    const start = tuner.starts(key, facts, target.planned ? target.revision : undefined, signal);
-    const status = statusOf(
-      { facts, target, model, volume, wanted: parsed.value.suspend ? 0 : wanted, problem, tuning, start },
-      resource.status,
+    const tuning = tuner.look(
+      key,
+      facts,
+      revision,
+      { attempts: learned.attempts, failure: failures.engine },
       now,
+      signal,
     );
+    const outcome = { facts, target, model, volume, problem, failures, tuning, start };
+    const status = statusOf({ ...outcome, wanted: parsed.value.suspend ? 0 : wanted }, resource.status, now);
     await this.#writeStatus(resource, status, signal, log);
-    return { requeueAfterMs: soonest(nextLook(problem, model, clock.now()), tuning.lookAgainMs, start?.nextMs) };
+    return {
+      requeueAfterMs: soonest(nextLook(problem, model, clock.now()), lookAgainMs, tuning.lookAgainMs, start?.nextMs),
+    };
   };
 
   async #writeStatus(
@@ -119,7 +129,8 @@ function isNews({ type, status: now, reason }: Condition, before: Condition['sta
     case 'Ready':
       return now === 'True' || before === 'True';
     case 'Placed':
-      return now === 'False';
+      // What stalls besides is told by Stalled.
+      return now === 'False' && reason !== 'PodRejected';
     case 'Tuned':
       return now === 'True' || reason === 'SteppingBack' || reason === 'NoLengthFits';
     default:

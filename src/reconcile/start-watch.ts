@@ -1,7 +1,7 @@
 import type { Revision } from '../render/index.ts';
 import { type StartBudget, type StartProgress, startBudget, startProgress } from '../serving/index.ts';
 import { type EngineReports, knownOf } from './engine-reports.ts';
-import { type Facts, type LiveSlot, type PodFacts, isReady, isTerminating } from './facts.ts';
+import { type Facts, type LiveSlot, type PodFacts, isFailing, isReady, isTerminating } from './facts.ts';
 
 /** How the slowest start of a resource stands. */
 export interface SlowestStart extends StartProgress {
@@ -40,21 +40,20 @@ function progressOf(
   nowMs: number,
   signal: AbortSignal,
 ): StartProgress {
-  const { createdMs, scheduledMs, startedMs } = pod.engine!;
+  const { createdMs, scheduledMs } = pod.engine!;
+  const startedMs = pod.container?.runningSinceMs;
   const silent = { createdMs, scheduledMs, startedMs, weightsPercent: undefined, areWeightsLoaded: false };
   const stepMs = budget.loadSeconds * 100;
   if (startedMs === undefined || nowMs - startedMs < stepMs) return startProgress(silent, budget, nowMs);
   const log = knownOf(reports.start(key, pod, stepMs, signal));
   if (log?.state !== 'read') return startProgress(silent, budget, nowMs);
-  const { weightsPercent, weightsSeconds } = log.value;
-  return startProgress({ ...silent, weightsPercent, areWeightsLoaded: weightsSeconds !== undefined }, budget, nowMs);
+  const { weightsPercent, areWeightsLoaded } = log.value;
+  return startProgress({ ...silent, weightsPercent, areWeightsLoaded }, budget, nowMs);
 }
 
 /** The pod that starts in a slot. One that ended with an error is in trouble, one that answered before is not well: other matters. */
 const startOf = (slot: LiveSlot): PodFacts[] =>
-  slot.pods
-    .filter((pod) => pod.engine?.hasStarted === false && pod.trouble === undefined && !isTerminating(pod))
-    .slice(0, 1);
+  slot.pods.filter((pod) => pod.engine?.hasStarted === false && !isFailing(pod) && !isTerminating(pod)).slice(0, 1);
 
 const revisionOf = (pod: PodFacts, { slots }: Facts): string | undefined =>
   slots.find((slot) => slot.pods.includes(pod))?.revisionHash;
@@ -71,9 +70,9 @@ function earlierSeconds({ plan }: Revision, revisions: readonly Revision[]): num
 export function loadSecondsOf(slots: readonly LiveSlot[], revision: Revision): number | undefined {
   for (const slot of slots) {
     if (slot.revisionHash !== revision.hash) continue;
-    for (const { ready, engine } of slot.pods) {
-      if (!ready || engine?.readyMs === undefined || engine.startedMs === undefined) continue;
-      return Math.max(0, Math.round((engine.readyMs - engine.startedMs) / 1000));
+    for (const { ready, engine, container } of slot.pods) {
+      if (!ready || engine?.readyMs === undefined || container?.runningSinceMs === undefined) continue;
+      return Math.max(0, Math.round((engine.readyMs - container.runningSinceMs) / 1000));
     }
   }
   return undefined;

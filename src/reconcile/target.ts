@@ -13,7 +13,7 @@ import {
   planServing,
   tune,
 } from '../serving/index.ts';
-import { type Facts, type LiveSlot, isReady, isTerminating } from './facts.ts';
+import { type Facts, type LiveSlot, isFailing, isReady, isTerminating } from './facts.ts';
 import type { Planner } from './metrics.ts';
 
 /** The revision that the observed spec asks for, or why there is none. */
@@ -121,7 +121,7 @@ const isDown = (slot: LiveSlot): boolean =>
   !isReady(slot) &&
   slot.pods
     .filter((pod) => !isTerminating(pod))
-    .every(({ nodeName, phase, trouble }) => nodeName === undefined || phase !== 'Running' || trouble !== undefined);
+    .every((pod) => pod.nodeName === undefined || pod.phase !== 'Running' || isFailing(pod));
 
 /**
  * A template that exists already keeps its object; only what it was chosen for is noted anew. It becomes the newest, so that it is found

@@ -14,6 +14,7 @@ import {
   failed,
   loaded,
   loadedByLog,
+  memoryFailure,
   observed,
   tune,
   unmeasured,
@@ -21,6 +22,7 @@ import {
 import type { CalibrationStore } from './calibration-store.ts';
 import { type EngineReports, type Known, knownOf, retryMs } from './engine-reports.ts';
 import { type Facts, type PodFacts, isTerminating } from './facts.ts';
+import type { EngineFailure } from './failures.ts';
 import { type SlowestStart, watchStarts } from './start-watch.ts';
 import type { Learned } from './target.ts';
 
@@ -42,6 +44,13 @@ export interface Tuning {
   readonly verdict: TuningVerdict | undefined;
   /** When to look again. */
   readonly lookAgainMs: number | undefined;
+}
+
+/** What is known of engines before they are looked at. */
+interface Heard {
+  readonly attempts: readonly Attempt[];
+  /** The engine that fails, if one does. */
+  readonly failure: EngineFailure | undefined;
 }
 
 /** How long a resource's engines have done nothing. */
@@ -103,7 +112,7 @@ export class Tuner {
     key: string,
     facts: Facts,
     target: Revision | undefined,
-    attempts: readonly Attempt[],
+    { attempts, failure }: Heard,
     now: string,
     signal: AbortSignal,
   ): Tuning {
@@ -119,7 +128,7 @@ export class Tuner {
       .filter((pod) => !isTerminating(pod) && pod.nodeName !== undefined);
     if (pods.length === 0) return this.#resting(key, { ...nothing, verdict: tune(plan, spec, attempts) });
 
-    const seen = this.#observe(key, pods, target, facts, attempts, signal);
+    const seen = this.#observe(key, pods, target, facts, { attempts, failure }, signal);
     const after = noted(attempts, plan, spec, seen, now);
     const verdict = tune(plan, spec, after);
     this.#calibrate(attemptAt(after, plan, spec), target, spec, after !== attempts, signal);
@@ -156,15 +165,16 @@ export class Tuner {
     pods: readonly PodFacts[],
     { plan }: Revision,
     { spec }: Facts,
-    attempts: readonly Attempt[],
+    { attempts, failure }: Heard,
     signal: AbortSignal,
   ): Seen {
     const before = attemptAt(attempts, plan, spec);
     const isSettled = before?.outcome === 'DoesNotFit' || before?.outcome === 'OutOfMemory';
     if (isSettled) return {};
-    const broken = pods.find((pod) => !pod.ready && pod.trouble !== undefined);
-    const failure = broken && this.#failure(key, broken, signal);
-    if (failure) return { observation: failed(failure, plan, spec) };
+    const short = failure?.findings && pods.includes(failure.pod) ? memoryFailure(failure.findings) : undefined;
+    // Without its numbers the log is waited for, which may have them.
+    if (short && (short.kvBytes !== undefined || !failure!.isLogLate))
+      return { observation: failed(short, plan, spec) };
     const answering = pods.find((pod) => pod.ready);
     const isMeasured = before?.outcome === 'Fits' && before.kvBlocks !== undefined;
     if (answering === undefined || isMeasured) return {};
@@ -183,21 +193,6 @@ export class Tuner {
     const times = Math.max(timesOf(state), timesOf(log));
     const text = `pod ${answering.metadata.name}: ${why}, and its log does not tell`;
     return { unreadable: times >= TIMES_UNREADABLE ? text : undefined, againMs: retryMs(times) };
-  }
-
-  /** The end of a run as the kubelet quotes it; where that lacks the numbers, its log. */
-  #failure(key: string, pod: PodFacts, signal: AbortSignal) {
-    const quoted = pod.engine?.memoryFailure;
-    if (quoted?.kvBytes !== undefined) return quoted;
-    const log = this.#options.reports.failure(key, pod, signal);
-    switch (log.state) {
-      case 'reading':
-        return undefined;
-      case 'read':
-        return log.value.failure ?? quoted;
-      case 'failed':
-        return quoted;
-    }
   }
 
   /** Shares what was measured: when it is news, and where the hint was lost. */

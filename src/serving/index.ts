@@ -54,14 +54,7 @@ export {
   type Calibration,
   type Calibrations,
 } from './calibration.ts';
-export {
-  readEngineLog,
-  readMetrics,
-  readServedLength,
-  type EngineMetrics,
-  type MemoryFailure,
-  type StartReport,
-} from './engine-report.ts';
+export { readMetrics, readServedLength, type EngineMetrics } from './engine-report.ts';
 export { calibrationFrom, failed, loaded, loadedByLog } from './observation.ts';
 export {
   attemptAt,
@@ -86,8 +79,22 @@ export {
   type StartPhase,
   type StartProgress,
 } from './start-budget.ts';
+export { memoryFailure, startReport, type StartReport } from './start-report.ts';
 export { engineVariant } from './variant.ts';
 export { shapeNodes } from './gpu-groups.ts';
 export { parseNodes, type NodeGroup } from './node-specification.ts';
 export { planServing } from './planner.ts';
 export { quantityBytes, quantityValue } from './quantity.ts';
+export {
+  diagnoseEngine,
+  diagnoseFetch,
+  type ContainerEnd,
+  type ContainerEvidence,
+  type Diagnosis,
+  type EngineReason,
+  type FetchReason,
+} from './diagnosis.ts';
+export type { Situation } from './failure-remedies.ts';
+export { MAX_EVIDENCE_LENGTH, quotable, readLog, type LogFindings } from './log-findings.ts';
+export { redact } from './redact.ts';
+export { diagnoseRefusal, unschedulableRemedy } from './refusals.ts';

@@ -1,8 +1,9 @@
 import type { QwenCoderSpec } from '../api/v1alpha1.ts';
 import type { Calibration } from './calibration.ts';
-import type { EngineMetrics, MemoryFailure } from './engine-report.ts';
+import type { EngineMetrics } from './engine-report.ts';
 import { poolBlocks } from './memory.ts';
 import type { ServingPlan } from './plan.ts';
+import type { MemoryFailure } from './start-report.ts';
 import { geometryOf, type Observation } from './tuning.ts';
 
 /**

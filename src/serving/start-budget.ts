@@ -31,8 +31,6 @@ export interface StartProgress {
   /** Part of the phase's budget that is spent, in tenths; 1 when it is exceeded. */
   readonly share: number;
   readonly isExceeded: boolean;
-  /** What to do when it is exceeded. */
-  readonly remedy: string;
   /** Milliseconds until it may say something else; undefined when time alone changes nothing more. */
   readonly nextMs: number | undefined;
 }
@@ -80,14 +78,6 @@ export function startBudget(plan: ServingPlan, spec: QwenCoderSpec, earlierSecon
   };
 }
 
-const REMEDIES: Readonly<Record<StartPhase, string>> = {
-  Schedule: 'Free or add GPUs; condition Placed quotes the scheduler.',
-  Image:
-    'Look at the events of the pod: the way to the registry of spec.engine.image, or pull the image to the nodes beforehand.',
-  Weights: 'Look at the log of the pod; use a faster spec.storage.className, or one that is not shared.',
-  WarmUp: 'Look at the log of the pod; with --enforce-eager in spec.engine.args nothing is compiled or captured.',
-};
-
 const NAMES: Readonly<Record<StartPhase, string>> = {
   Schedule: 'waiting for a node',
   Image: 'pulling the image and mounting volumes',
@@ -113,7 +103,6 @@ export function startProgress(start: Start, budget: StartBudget, nowMs: number):
     text: `${NAMES[phase]}${read}, ${spent}`,
     share: step / STEPS,
     isExceeded,
-    remedy: REMEDIES[phase],
     nextMs: isExceeded ? undefined : Math.ceil((step + 1) * stepMs - Math.max(0, nowMs - sinceMs)),
   };
 }

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { QwenCoderDeployment, QwenCoderSpecInput } from '../../src/api/index.ts';
 import { KubeClient, type KubeObject } from '../../src/kube/index.ts';
+import { FailureFinder } from '../../src/reconcile/failures.ts';
 import { Apply } from '../../src/reconcile/apply.ts';
 import { CalibrationStore } from '../../src/reconcile/calibration-store.ts';
 import { nameOf } from '../../src/reconcile/diff.ts';
@@ -63,6 +64,11 @@ async function setUp() {
     caches,
     apply: new Apply(client, written),
     clock,
+    failures: new FailureFinder({
+      clock,
+      logs: { read: () => Promise.resolve({ findings: undefined, isLate: false }) },
+      refusalOf: () => Promise.resolve(undefined),
+    }),
     announce: () => {},
     tuner: new Tuner({
       clock,

@@ -13,10 +13,8 @@ const pods = (count: number) =>
 
 const engineAt = (ip: string) => ({
   ip,
-  memoryFailure: undefined,
   createdMs: 0,
   scheduledMs: 0,
-  startedMs: 0,
   hasStarted: true,
   readyMs: 0,
 });

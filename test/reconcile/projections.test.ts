@@ -1,7 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import type { Job, Pod } from '../../src/kube/index.ts';
+import { RESOURCE } from '../../src/render/index.ts';
 import { modelStateOf, projectPod } from '../../src/reconcile/projections.ts';
 import { pod as podFacts } from '../support/builders.ts';
+
+const failedPod = podFacts({
+  container: {
+    name: 'weights',
+    waiting: undefined,
+    end: { exitCode: 1, reason: 'Error', message: 'Traceback\n404' },
+    ended: 1,
+    runningSinceMs: undefined,
+  },
+});
 
 const pod = (status: object, limits: object = { 'nvidia.com/gpu': '2', cpu: '4' }): Pod =>
   ({
@@ -27,33 +38,43 @@ describe('projectPod', () => {
   });
 
   test.each([
-    { name: 'starting is no trouble', state: { waiting: { reason: 'ContainerCreating' } }, trouble: undefined },
-    { name: 'running is no trouble', state: { running: {} }, trouble: undefined },
     {
-      name: 'an image that cannot be pulled is',
-      state: { waiting: { reason: 'ImagePullBackOff', message: 'no such image' } },
-      trouble: { reason: 'ImagePullBackOff', message: 'no such image' },
+      name: 'a container on its way up waits for nothing',
+      state: { waiting: { reason: 'ContainerCreating' } },
+      container: { waiting: undefined, ended: 3 },
     },
     {
-      name: 'a crash loop tells how it ended last',
+      name: 'the two texts of an image that cannot be pulled are one',
+      state: {
+        waiting: { reason: 'ImagePullBackOff', message: 'Back-off pulling image "a:1": ErrImagePull: no such image' },
+      },
+      container: { waiting: { reason: 'ImagePullBackOff', message: 'no such image' } },
+    },
+    {
+      name: 'a crash loop tells how the run before ended, and not how long it waits',
       state: { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 10s' } },
-      lastState: { terminated: { exitCode: 1, message: 'CUDA out of memory\n' } },
-      trouble: { reason: 'CrashLoopBackOff', message: 'exit code 1: CUDA out of memory' },
+      lastState: { terminated: { exitCode: 1, reason: 'Error', message: 'CUDA out of memory' } },
+      container: { waiting: undefined, end: { exitCode: 1, reason: 'Error', message: 'CUDA out of memory' }, ended: 3 },
     },
     {
-      name: 'running again after an error is, until it is ready',
-      state: { running: {} },
-      lastState: { terminated: { exitCode: 1, reason: 'Error', message: 'a\nthe cause\n' } },
-      trouble: { reason: 'Error', message: 'exit code 1: the cause' },
-    },
-    {
-      name: 'an end with an error is',
+      name: 'a run that has just ended counts',
       state: { terminated: { exitCode: 137, reason: 'OOMKilled' } },
-      trouble: { reason: 'OOMKilled', message: 'exit code 137' },
+      container: { end: { exitCode: 137, reason: 'OOMKilled', message: '' }, ended: 4 },
     },
-  ])('$name', ({ state, lastState, trouble }) => {
+    {
+      name: 'a run knows when it began',
+      state: { running: { startedAt: '2026-01-01T00:00:00Z' } },
+      container: { end: undefined, runningSinceMs: Date.parse('2026-01-01T00:00:00Z') },
+    },
+  ])('$name', ({ state, lastState, container }) => {
     const containerStatuses = [{ name: 'a', restartCount: 3, state, ...(lastState && { lastState }) }];
-    expect(projectPod(pod({ containerStatuses }))).toMatchObject({ trouble, restarts: 3 });
+    const ours = pod({ containerStatuses });
+    ours.metadata!.labels = { [RESOURCE]: 'coder' };
+    expect(projectPod(ours)).toMatchObject({ container, restarts: 3 });
+  });
+
+  test('containers of strangers are not kept', () => {
+    expect(projectPod(pod({ containerStatuses: [{ name: 'a', restartCount: 0 }] })).container).toBeUndefined();
   });
 });
 
@@ -84,7 +105,7 @@ describe('modelStateOf', () => {
     {
       name: 'a failed Job',
       job: job('Failed'),
-      pods: [podFacts({ trouble: { reason: 'Error', message: 'exit code 1: 404' } })],
+      pods: [failedPod],
       state: { state: 'failed', message: 'exit code 1: 404', failedAtMs: Date.parse('2026-01-01T00:00:00Z') },
     },
   ])('$name', ({ job: given, pods, state }) => {

@@ -3,7 +3,7 @@ import { EngineReports } from '../../src/reconcile/engine-reports.ts';
 import type { EngineFacts } from '../../src/reconcile/facts.ts';
 import { loadSecondsOf, watchStarts } from '../../src/reconcile/start-watch.ts';
 import { type Revision, readRevision, revisionObject } from '../../src/render/revision.ts';
-import { facts, liveSlot, owner, pod, type PodOver, revision } from '../support/builders.ts';
+import { container, facts, liveSlot, owner, pod, type PodOver, revision } from '../support/builders.ts';
 import { ManualClock, settle } from '../support/manual-clock.ts';
 
 const MINUTE = 60_000;
@@ -11,15 +11,13 @@ const { signal } = new AbortController();
 
 const engine = (over: Partial<EngineFacts> = {}): EngineFacts => ({
   ip: '10.0.0.1',
-  memoryFailure: undefined,
   createdMs: 0,
   scheduledMs: 0,
-  startedMs: 0,
   hasStarted: false,
   readyMs: undefined,
   ...over,
 });
-const starting = (over: PodOver = {}) => pod({ ready: false, engine: engine(), ...over });
+const starting = (over: PodOver = {}) => pod({ ready: false, engine: engine(), container: container(), ...over });
 
 /** What is said of a resource with these pods, each in a slot of its own, at that minute; logs are read. */
 async function said(
@@ -57,7 +55,7 @@ describe('watchStarts', () => {
   });
 
   test('of several starts the one that has spent most of its budget counts', async () => {
-    const young = starting({ engine: engine({ startedMs: 8 * MINUTE }) });
+    const young = starting({ container: container({ runningSinceMs: 8 * MINUTE }) });
     const old = starting({ slot: 1 });
     expect((await said([young, old], 9)).start?.pod).toBe('coder-engine-1-x');
     expect((await said([old, young], 9)).start?.pod).toBe('coder-engine-1-x');
@@ -74,7 +72,10 @@ describe('watchStarts', () => {
   test.each([
     { name: 'answers', over: { ready: true } },
     { name: 'has answered before', over: { engine: engine({ hasStarted: true }) } },
-    { name: 'ended with an error', over: { trouble: { reason: 'Error', message: '' } } },
+    {
+      name: 'ended with an error',
+      over: { container: container({ end: { exitCode: 1, reason: 'Error', message: '' } }) },
+    },
     { name: 'goes', over: { leaving: true } },
   ])('a pod that $name is not starting', async ({ over }) => {
     expect((await said([starting(over)], 90)).start).toBeUndefined();
@@ -82,7 +83,10 @@ describe('watchStarts', () => {
 });
 
 describe('the time of a load', () => {
-  const ready = pod({ engine: engine({ startedMs: MINUTE, readyMs: 5 * MINUTE, hasStarted: true }) });
+  const ready = pod({
+    engine: engine({ readyMs: 5 * MINUTE, hasStarted: true }),
+    container: container({ runningSinceMs: MINUTE }),
+  });
 
   test('is from the start of the container to its first answer', () => {
     expect(loadSecondsOf([liveSlot(0, 'aaaaaaaaaa', [ready])], revision())).toBe(240);

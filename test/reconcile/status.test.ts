@@ -36,6 +36,7 @@ const status = (situation: Situation, before?: QwenCoderStatus): QwenCoderStatus
 
 const serving: Situation = { facts: { slots: [liveSlot(0)] } };
 const starting = pod({ ready: false });
+const crashing = pod({ ready: false, restarts: 2 });
 const notPlanned = {
   planned: false,
   outcome: {
@@ -76,7 +77,6 @@ const slow = {
   phase: 'Weights',
   share: 0.6,
   nextMs: 60_000,
-  remedy: 'Look at the log of the pod.',
 } as const;
 
 const situations: Record<string, Situation> = {
@@ -98,11 +98,51 @@ const situations: Record<string, Situation> = {
   },
   crashing: {
     facts: {
-      slots: [
-        liveSlot(0, 'aaaaaaaaaa', [
-          pod({ ready: false, restarts: 2, trouble: { reason: 'CrashLoopBackOff', message: 'exit code 1' } }),
-        ]),
-      ],
+      slots: [liveSlot(0, 'aaaaaaaaaa', [crashing])],
+    },
+    outcome: {
+      failures: {
+        engine: {
+          pod: crashing,
+          diagnosis: { reason: 'NotReady', evidence: 'exit code 1', remedy: 'Read its log.', isFinal: false },
+          findings: undefined,
+          isLogLate: false,
+        },
+      },
+    },
+  },
+  'short of KV memory': {
+    facts: { slots: [liveSlot(0, 'aaaaaaaaaa', [starting])] },
+    outcome: {
+      failures: {
+        engine: {
+          pod: starting,
+          diagnosis: {
+            reason: 'KvCacheTooSmall',
+            evidence: 'ValueError: To serve …',
+            remedy: 'Set it.',
+            isFinal: true,
+          },
+          findings: undefined,
+          isLogLate: false,
+        },
+      },
+    },
+  },
+  'refused by a quota': {
+    facts: { slots: [liveSlot(0, 'aaaaaaaaaa', [])] },
+    outcome: {
+      failures: {
+        refusal: { reason: 'PodRejected', evidence: 'exceeded quota: gpus', remedy: 'Raise it.', isFinal: true },
+      },
+    },
+  },
+  'without the right to its weights': {
+    outcome: {
+      model: { state: 'fetching', unschedulable: undefined, trouble: 'exit code 1' },
+      failures: {
+        fetch: { reason: 'GatedRepository', evidence: '401 Client Error', remedy: 'Ask for access.', isFinal: true },
+      },
     },
   },
   'rolling out': {
@@ -158,7 +198,22 @@ const situations: Record<string, Situation> = {
   },
   'starting too slowly': {
     facts: { slots: [liveSlot(0, 'aaaaaaaaaa', [starting])] },
-    outcome: { start: { ...slow, text: 'weights 40 %, more than its 14 min', isExceeded: true } },
+    outcome: {
+      start: { ...slow, text: 'weights 40 %, more than its 14 min', isExceeded: true },
+      failures: {
+        engine: {
+          pod: starting,
+          diagnosis: {
+            reason: 'StartBudgetExceeded',
+            evidence: 'weights 40 %, more than its 14 min',
+            remedy: 'Use a faster volume.',
+            isFinal: true,
+          },
+          findings: undefined,
+          isLogLate: false,
+        },
+      },
+    },
   },
   'on a volume larger than asked for': {
     ...serving,

@@ -3,7 +3,7 @@ import { type Learned, chooseTarget } from '../../src/reconcile/target.ts';
 import { type Revision, engineInputs, newRevision, planInputs } from '../../src/render/index.ts';
 import type { QwenCoderSpecInput } from '../../src/api/index.ts';
 import { type Attempt, type Observation, geometryOf, observed, tune } from '../../src/serving/index.ts';
-import { facts, gpuNode, liveSlot, plan, pod, revision, spec } from '../support/builders.ts';
+import { container, facts, gpuNode, liveSlot, plan, pod, revision, spec } from '../support/builders.ts';
 
 /** A revision as it was frozen for that spec; its template is marked, so that a new rendering shows. */
 const frozen = (input: QwenCoderSpecInput = {}, over: Partial<Revision> = {}): Revision =>
@@ -137,7 +137,11 @@ describe('a plan that was tried', () => {
     },
     {
       name: 'its engine ended',
-      slots: [liveSlot(0, kept.hash, [pod({ ready: false, trouble: { reason: 'Error', message: '' } })])],
+      slots: [
+        liveSlot(0, kept.hash, [
+          pod({ ready: false, container: container({ end: { exitCode: 1, reason: 'Error', message: '' } }) }),
+        ]),
+      ],
       isIdle: false,
     },
   ])('and has room for more takes it when $name', ({ slots, isIdle }) => {

@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import type { QwenCoderStatus } from '../../src/api/index.ts';
 import { CalibrationStore } from '../../src/reconcile/calibration-store.ts';
+import { EngineLogs } from '../../src/reconcile/engine-logs.ts';
 import { EngineReports } from '../../src/reconcile/engine-reports.ts';
 import type { EngineFacts } from '../../src/reconcile/facts.ts';
+import { FailureFinder } from '../../src/reconcile/failures.ts';
 import { IDLE_MS, Tuner, type Tuning } from '../../src/reconcile/tuner.ts';
 import { silentLog } from '../../src/runtime/index.ts';
 import { configurationOf } from '../../src/serving/index.ts';
-import { facts, liveSlot, type PodOver, plan, pod, revision } from '../support/builders.ts';
+import { container, facts, liveSlot, type PodOver, plan, pod, revision } from '../support/builders.ts';
 import { ManualClock, settle } from '../support/manual-clock.ts';
 
 const KEY = 'team-a/coder';
@@ -16,10 +18,8 @@ const target = revision({ plan: plan({ maxModelLen: 131_072 }) });
 
 const engine = (over: Partial<EngineFacts> = {}): EngineFacts => ({
   ip: '10.0.0.1',
-  memoryFailure: undefined,
   createdMs: 0,
   scheduledMs: 0,
-  startedMs: 0,
   hasStarted: true,
   readyMs: 0,
   ...over,
@@ -49,10 +49,26 @@ function setUp(over: PodOver = {}) {
     log: silentLog,
   });
   const reports = new EngineReports({
-    client: { podLogs: async (_key, options) => answer(options?.previous ? 'previous log' : 'log') },
+    client: { podLogs: async () => answer('log') },
     get: async (url) => answer(new URL(url).pathname),
     clock,
     enqueue: () => {},
+  });
+  let held: Promise<void> | undefined;
+  const failures = new FailureFinder({
+    clock,
+    logs: new EngineLogs({
+      read: async ({ isPrevious }) => {
+        const text = answer(isPrevious ? 'previous log' : 'log');
+        await held;
+        return text;
+      },
+      clock,
+      namespaces: undefined,
+      onLate: () => {},
+      onFailure: () => {},
+    }),
+    refusalOf: async () => undefined,
   });
   let tuner = new Tuner({ reports, calibrations, clock });
   let status: QwenCoderStatus = {};
@@ -63,7 +79,14 @@ function setUp(over: PodOver = {}) {
   };
   const reconcile = async (): Promise<Tuning & { readonly isIdle: boolean }> => {
     const { attempts, isIdle } = await tuner.learned(KEY, world().spec, status, signal);
-    const tuning = tuner.look(KEY, world(), target, attempts, 'now', signal);
+    const subject = {
+      facts: world(),
+      target: { planned: true, revision: target, rejected: [] },
+      model: { state: 'verified' },
+      volume: undefined,
+    } as const;
+    const { engine: failure } = (await failures.find(subject, undefined, signal)).failures;
+    const tuning = tuner.look(KEY, subject.facts, target, { attempts, failure }, 'now', signal);
     status = { tuning: [...tuning.attempts] };
     return { ...tuning, isIdle };
   };
@@ -72,6 +95,12 @@ function setUp(over: PodOver = {}) {
     asked,
     answers,
     calibrations,
+    /** Logs come when the answer is called. */
+    holdLogs: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      held = promise;
+      return resolve;
+    },
     become: (next: PodOver) => (engineOver = next),
     /** A new process, which knows nothing but the cluster. */
     restart: () => (tuner = new Tuner({ reports, calibrations, clock })),
@@ -187,39 +216,48 @@ describe('Tuner', () => {
     });
   });
 
-  test('a failure that the kubelet quotes needs no request, and is acted on at once', async () => {
-    const memoryFailure = { outcome: 'DoesNotFit', message: 'To serve …', kvBytes: 2 ** 30 } as const;
-    const { asked, reconcile } = setUp({
-      ready: false,
-      trouble: { reason: 'CrashLoopBackOff', message: 'exit code 1' },
-      engine: engine({ memoryFailure, readyMs: undefined }),
-    });
+  const TOO_SMALL =
+    "ValueError: To serve at least one request with the model's max seq len (131072), (3.02 GiB KV cache is needed, which is larger than the available KV cache memory (1.00 GiB). Based on";
+  /** A pod whose engine ended so. */
+  const broken = (message = ''): PodOver => ({
+    ready: false,
+    restarts: 1,
+    container: container({ end: { exitCode: 1, reason: 'Error', message }, ended: 1 }),
+    engine: engine({ readyMs: undefined }),
+  });
+
+  test('what an engine failed of is acted on at once', async () => {
+    const { answers, reconcile } = setUp(broken());
+    answers.set('previous log', TOO_SMALL);
     expect(await reconcile()).toMatchObject({
-      attempts: [{ maxModelLen: 131_072, outcome: 'DoesNotFit', message: 'To serve …' }],
+      attempts: [
+        { maxModelLen: 131_072, outcome: 'DoesNotFit', message: expect.stringContaining('(1.00 GiB)') as string },
+      ],
       verdict: { state: 'Step', isUrgent: true },
       lookAgainMs: 1,
     });
-    expect(asked).toEqual([]);
   });
 
-  test('a failure whose end has no numbers is looked up in the log of that run', async () => {
-    const { answers, settled } = setUp({
-      ready: false,
-      restarts: 1,
-      trouble: { reason: 'Error', message: 'exit code 1' },
-      engine: engine({ readyMs: undefined }),
-    });
+  test('where the log cannot be read, what the kubelet quotes of it counts', async () => {
+    const { reconcile } = setUp(broken(TOO_SMALL));
+    expect((await reconcile()).attempts).toMatchObject([{ outcome: 'DoesNotFit' }]);
+  });
+
+  test('while the log is late, a quotation without numbers waits for it', async () => {
+    const { clock, answers, asked, settled, reconcile, holdLogs } = setUp(broken('CUDA out of memory.'));
+    const release = holdLogs();
     answers.set('previous log', 'Starting to load model x\nCUDA out of memory. Tried to allocate 0.5 GiB.');
+    const looking = reconcile();
+    await settle();
+    await clock.advance(2000);
+    expect((await looking).attempts).toMatchObject([{ outcome: 'Trying' }]);
+    expect(asked).toEqual(['previous log']);
+    release();
     expect((await settled()).attempts).toMatchObject([{ outcome: 'OutOfMemory', kvBlocks: 0 }]);
   });
 
   test('a crash that has nothing to do with memory is no attempt', async () => {
-    const { answers, settled } = setUp({
-      ready: false,
-      restarts: 1,
-      trouble: { reason: 'Error', message: 'exit code 2' },
-      engine: engine({ readyMs: undefined }),
-    });
+    const { answers, settled } = setUp(broken());
     answers.set('previous log', 'api_server.py: error: unrecognized arguments');
     expect((await settled()).attempts).toMatchObject([{ outcome: 'Trying' }]);
   });
@@ -228,14 +266,8 @@ describe('Tuner', () => {
     const { answers, become, settled, reconcile } = setUp();
     answers.set('/metrics', metrics(1000));
     await settled();
-    const memoryFailure = { outcome: 'OutOfMemory', message: 'CUDA out of memory.', kvBytes: undefined } as const;
-    become({
-      ready: false,
-      restarts: 1,
-      trouble: { reason: 'Error', message: 'exit code 1' },
-      engine: engine({ memoryFailure, readyMs: undefined }),
-    });
-    answers.set('previous log', 'CUDA out of memory.');
+    become(broken());
+    answers.set('previous log', 'CUDA out of memory. Tried to allocate 2 GiB.');
     await settled();
     expect((await reconcile()).attempts).toMatchObject([{ outcome: 'OutOfMemory' }]);
   });

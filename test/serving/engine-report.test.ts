@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { GIB, readEngineLog, readMetrics, readServedLength } from '../../src/serving/index.ts';
+import { readMetrics, readServedLength } from '../../src/serving/index.ts';
 
 describe('readMetrics', () => {
   test('finds the KV blocks, the requests of all engines and the tokens done', () => {
@@ -26,87 +26,5 @@ describe('readServedLength', () => {
   test('is the first max_model_len, or nothing', () => {
     expect(readServedLength('{"data":[{"id":"a","max_model_len":32768}]}')).toBe(32768);
     expect(readServedLength('{"error":"Unauthorized"}')).toBeUndefined();
-  });
-});
-
-// Lines as vLLM 0.15.1 and 0.33.0 write them.
-const LOADED = [
-  '(EngineCore pid=271) INFO 11-23 20:15:01 [gpu_model_runner.py:3550] Starting to load model Qwen/Qwen3-Coder-Next-FP8...',
-  'Loading safetensors checkpoint shards:  41% Completed | 9/22 [00:41<00:59,  4.56s/it]',
-  '(Worker_TP0 pid=300) INFO 11-23 20:15:01 [gpu_model_runner.py:3659] Model loading took 37.47 GiB memory and 60.000000 seconds',
-  '(Worker_TP0 pid=300) INFO 11-23 20:15:01 [gpu_worker.py:375] Available KV cache memory: 31.5 GiB',
-  '(Worker_TP1 pid=301) INFO 11-23 20:15:01 [gpu_worker.py:375] Available KV cache memory: 31.2 GiB',
-  '(Worker_TP0 pid=300) INFO 11-23 20:15:01 [gpu_model_runner.py:4626] Graph capturing finished in 20 secs, took 0.68 GiB',
-];
-const TOO_SMALL =
-  "(EngineCore pid=271) ERROR 11-23 20:15:01 [core.py:946] ValueError: To serve at least one request with the model's max seq len (262144), (6.43 GiB KV cache is needed, which is larger than the available KV cache memory (5.09 GiB). Based on the available memory, the estimated maximum model length is 206176. Try increasing `gpu_memory_utilization`";
-
-describe('readEngineLog', () => {
-  test('a start that went well has its times and the KV memory of the GPU that has least, rounded down', () => {
-    expect(readEngineLog(LOADED.join('\n'))).toEqual({
-      weightsSeconds: 60,
-      weightsPercent: 41,
-      kvBytes: 31.2 * GIB - 0.005 * GIB,
-      areGraphsCaptured: true,
-      failure: undefined,
-    });
-  });
-
-  test.each([
-    {
-      name: 'a context that does not fit',
-      text: TOO_SMALL,
-      failure: { outcome: 'DoesNotFit', kvBytes: 5.085 * GIB },
-      words: /^To serve at least one request .* estimated maximum model length is 206176\.$/,
-    },
-    {
-      name: 'the same with the memory logged before',
-      text: `Available KV cache memory: 5.1 GiB\n${TOO_SMALL}`,
-      failure: { outcome: 'DoesNotFit', kvBytes: 5.095 * GIB },
-      words: /^To serve/,
-    },
-    {
-      name: 'the wording of 0.15',
-      text: "To serve at least one request with the models's max seq len (8192), (1.2 GiB KV cache is needed, which is larger than the available KV cache memory (0.5 GiB). Try",
-      failure: { outcome: 'DoesNotFit', kvBytes: 0.495 * GIB },
-      words: /^To serve/,
-    },
-    {
-      name: 'nothing left for the cache',
-      text: 'Available KV cache memory: -1.5 GiB\nValueError: No available memory for the cache blocks. Try',
-      failure: { outcome: 'DoesNotFit', kvBytes: -1.505 * GIB },
-      words: /^No available memory for the cache blocks\.$/,
-    },
-    {
-      name: 'more sequences than blocks',
-      text: 'Available KV cache memory: 1.0 GiB\nValueError: max_num_seqs (256) exceeds available Mamba cache blocks (76).',
-      failure: { outcome: 'DoesNotFit', kvBytes: 0.995 * GIB },
-      words: /^max_num_seqs/,
-    },
-    {
-      name: 'weights that do not fit',
-      text: 'Starting to load model x...\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 0.5 GiB. GPU 0',
-      failure: { outcome: 'OutOfMemory', kvBytes: 0 },
-      words: /^CUDA out of memory\. Tried to allocate 0\.5 GiB/,
-    },
-    {
-      name: 'out of memory in the end of a log',
-      text: 'torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.',
-      failure: { outcome: 'OutOfMemory', kvBytes: undefined },
-      words: /^CUDA out of memory/,
-    },
-  ])('$name is a failure of memory', ({ text, failure, words }) => {
-    const found = readEngineLog(text).failure!;
-    expect(found.outcome).toBe(failure.outcome);
-    expect(found.kvBytes && Math.round(found.kvBytes)).toBe(failure.kvBytes && Math.round(failure.kvBytes));
-    expect(found.message).toMatch(words);
-  });
-
-  test.each([
-    'Free memory on device cuda:0 (3.1/79.6 GiB) on startup is less than desired GPU memory utilization (0.92, 73.3 GiB)',
-    'api_server.py: error: unrecognized arguments: --no-such-flag',
-    '',
-  ])('%s is none', (text) => {
-    expect(readEngineLog(text).failure).toBeUndefined();
   });
 });

@@ -62,11 +62,10 @@ describe('startProgress', () => {
     expect(startProgress(of, budget, at).text).toBe(text);
   });
 
-  test('every phase has its own remedy when it takes too long', () => {
+  test('time alone changes nothing more when a phase takes too long', () => {
     const phases = [start(), start({ scheduledMs: 0 }), loading, { ...loading, areWeightsLoaded: true }];
     const late = phases.map((phase) => startProgress(phase, budget, 60 * MINUTE));
     expect(late.map(({ isExceeded, nextMs }) => [isExceeded, nextMs])).toEqual(phases.map(() => [true, undefined]));
-    expect(new Set(late.map(({ remedy }) => remedy)).size).toBe(phases.length);
   });
 
   test('says something else at most ten times a phase, and exactly when it announced it', () => {

@@ -15,7 +15,8 @@ import {
   measuredOverhead,
   observed,
   planServing,
-  readEngineLog,
+  memoryFailure,
+  readLog,
   readMetrics,
   type ServingPlan,
   tune,
@@ -168,7 +169,7 @@ async function serve(world: World, hints: Map<string, Calibration>): Promise<Res
     lengths.push(plan.maxModelLen);
     if (lengths.length > 12) throw new Error(`it loops: ${JSON.stringify({ world, lengths })}`);
     const { log, metrics } = await start(world, plan, wanted);
-    const { failure } = readEngineLog(log);
+    const failure = memoryFailure(readLog(log));
     const observation = metrics ? loaded(readMetrics(metrics), plan, wanted) : failure && failed(failure, plan, wanted);
     if (!observation) throw new Error(`nothing was learned of ${JSON.stringify(world)}:\n${log}`);
     const calibration = calibrationFrom(observation, plan, wanted, 'now');

@@ -1,5 +1,5 @@
 import { Spec, type QwenCoderSpec, type QwenCoderSpecInput } from '../../src/api/index.ts';
-import type { Facts, LiveSlot, PodFacts } from '../../src/reconcile/facts.ts';
+import type { ContainerFacts, Facts, LiveSlot, PodFacts } from '../../src/reconcile/facts.ts';
 import { type Owner, type Revision, RESOURCE, COMPONENT, REVISION, SLOT } from '../../src/render/index.ts';
 import type { GpuNode, ServingPlan } from '../../src/serving/index.ts';
 
@@ -90,11 +90,22 @@ export function pod({
     phase: 'Running',
     ready: true,
     unschedulable: undefined,
-    trouble: undefined,
+    container: undefined,
+    failure: undefined,
     restarts: 0,
     ...over,
   };
 }
+
+/** A container that runs since the epoch, for the first time. */
+export const container = (over: Partial<ContainerFacts> = {}): ContainerFacts => ({
+  name: 'engine',
+  waiting: undefined,
+  end: undefined,
+  ended: 0,
+  runningSinceMs: 0,
+  ...over,
+});
 
 /** A slot with one ready pod of its revision. */
 export const liveSlot = (index: number, revisionHash = 'aaaaaaaaaa', pods?: readonly PodFacts[]): LiveSlot => ({

@@ -1,0 +1,113 @@
+import type { Clock } from '../runtime/index.ts';
+import { type LogFindings, readLog } from '../serving/index.ts';
+
+/** One run of a container; `ended` counts those before it that have ended, so that pod and count name it for good. */
+export interface Run {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly uid: string;
+  readonly container: string;
+  readonly ended: number;
+  /** Whether it is over and another one has begun, or waits to. */
+  readonly isPrevious: boolean;
+  /** Whether it is still under way: its log is that of a start that hangs. */
+  readonly isRunning: boolean;
+}
+
+export interface EngineLogsOptions {
+  /** The end of a container's log, or undefined where there is none. */
+  readonly read: (run: Run, signal: AbortSignal) => Promise<string | undefined>;
+  readonly clock: Clock;
+  /** Namespaces that are served; all when absent. Logs of others are never asked for. */
+  readonly namespaces: readonly string[] | undefined;
+  /** Told that a log came after its reconcile went on without it. */
+  readonly onLate: (key: string) => void;
+  readonly onFailure: (error: unknown, run: Run) => void;
+}
+
+/** A reconcile waits so long for a log: a node that answers does so in milliseconds. */
+const PATIENCE_MS = 2000;
+/** Reconciles that may wait at once, so that a zone of silent nodes stops no other resource. */
+const MOST_WAITING = 2;
+/** Findings kept; those longest unused go first. About 1 KiB each. */
+const MOST_KEPT = 1000;
+
+/** What is known of the log of a run. */
+export interface LogReading {
+  /** Undefined where there is no log, where it could not be had, and while it is late. */
+  readonly findings: LogFindings | undefined;
+  /** Whether it still comes. */
+  readonly isLate: boolean;
+}
+
+interface Entry {
+  findings: LogFindings | undefined;
+  readonly done: Promise<void>;
+  isDone: boolean;
+}
+
+/**
+ * What the logs of engines tell, read through the API server.
+ *
+ * **Guarantees**: the log of a run is asked for once at most; what is kept is what was found, without secrets, and never the log; no call
+ * takes longer than two seconds, and of those that wait there are two at most.
+ */
+export class EngineLogs {
+  readonly #options: EngineLogsOptions;
+  readonly #entries = new Map<string, Entry>();
+  #waiting = 0;
+
+  constructor(options: EngineLogsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * What the log of a run tells. Where it takes too long, `key` is told when it has come.
+   *
+   * @param secrets Values that must not be quoted.
+   */
+  async read(run: Run, key: string, secrets: readonly string[], signal: AbortSignal): Promise<LogReading> {
+    const { namespaces, clock } = this.#options;
+    if (namespaces !== undefined && !namespaces.includes(run.namespace)) return { findings: undefined, isLate: false };
+    const id = `${run.uid} ${run.ended}${run.isRunning ? ' running' : ''}`;
+    const entry = this.#entries.get(id) ?? this.#start(run, secrets, signal);
+    this.#entries.delete(id);
+    this.#entries.set(id, entry);
+    const [oldest] = this.#entries.keys();
+    if (this.#entries.size > MOST_KEPT) this.#entries.delete(oldest!);
+    if (entry.isDone) return readingOf(entry);
+
+    if (this.#waiting < MOST_WAITING) {
+      this.#waiting += 1;
+      const late = Promise.withResolvers<void>();
+      const cancel = clock.schedule(PATIENCE_MS, late.resolve);
+      await Promise.race([entry.done, late.promise]);
+      cancel();
+      this.#waiting -= 1;
+    }
+    if (!entry.isDone) void entry.done.then(() => this.#options.onLate(key));
+    return readingOf(entry);
+  }
+
+  #start(run: Run, secrets: readonly string[], signal: AbortSignal): Entry {
+    const { read, onFailure } = this.#options;
+    const entry: Entry = {
+      findings: undefined,
+      isDone: false,
+      done: read(run, signal)
+        .then(
+          (log) => {
+            if (log !== undefined) entry.findings = readLog(log, secrets);
+          },
+          // The container's last words in the pod's status must do.
+          (error: unknown) => onFailure(error, run),
+        )
+        .then(() => {
+          entry.isDone = true;
+        }),
+    };
+    return entry;
+  }
+}
+
+const readingOf = ({ findings, isDone }: Entry): LogReading => ({ findings, isLate: !isDone });

@@ -1,0 +1,232 @@
+import type { QwenCoderSpec } from '../api/index.ts';
+import { REVISION, claimSize, engineImage, type LiveVolume } from '../render/index.ts';
+import type { Clock } from '../runtime/index.ts';
+import {
+  type ContainerEvidence,
+  type Diagnosis,
+  type EngineReason,
+  type FetchReason,
+  type LogFindings,
+  type ServingPlan,
+  type Situation,
+  diagnoseEngine,
+  diagnoseFetch,
+  diagnoseRefusal,
+  readLog,
+} from '../serving/index.ts';
+import type { Desire } from './desired.ts';
+import type { EngineLogs, LogReading } from './engine-logs.ts';
+import {
+  type Facts,
+  type LiveSlot,
+  type ModelState,
+  type PodFacts,
+  isFailing,
+  isReady,
+  isTerminating,
+} from './facts.ts';
+import type { SlowestStart } from './start-watch.ts';
+
+/** A Job makes its pod at once; one that has none after this long was refused it. */
+const PODLESS_MS = 3000;
+/** Nothing tells that a refused pod could be made now but the pod itself; the words of the refusal may change. */
+const LOOK_AGAIN_MS = 30_000;
+
+/** What fails in a resource, one of each kind. */
+export interface Failures {
+  /** Of the target revision before others, then the first by slot. */
+  readonly engine?: EngineFailure | undefined;
+  readonly fetch?: Diagnosis<FetchReason> | undefined;
+  /** Engine pods that the API server refuses. */
+  readonly refusal?: Diagnosis<'PodRejected'> | undefined;
+}
+
+export interface EngineFailure {
+  readonly pod: PodFacts;
+  readonly diagnosis: Diagnosis<EngineReason>;
+  /** What the log of its last run told; undefined where nothing is known of it. */
+  readonly findings: LogFindings | undefined;
+  /** Whether more is to come: until the log is there, its last words must do. */
+  readonly isLogLate: boolean;
+}
+
+export interface FailureFinderOptions {
+  readonly clock: Clock;
+  readonly logs: Pick<EngineLogs, 'read'>;
+  /** Why the API server takes no pods of a Job, in its controller's words; undefined where it said nothing. */
+  readonly refusalOf: (
+    job: { readonly namespace: string; readonly uid: string },
+    signal: AbortSignal,
+  ) => Promise<string | undefined>;
+}
+
+/** What failures are looked for in. */
+export type Subject = Pick<Desire, 'facts' | 'target' | 'model' | 'volume'>;
+
+/**
+ * Finds what fails in a resource, with the logs that it takes.
+ *
+ * **Guarantees**: asks the API server for nothing while nothing fails; reads the log of one engine at a time.
+ */
+export class FailureFinder {
+  readonly #options: FailureFinderOptions;
+
+  constructor(options: FailureFinderOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * What fails, and after how long to look again though nothing may change.
+   *
+   * @param start The start that has used up most of its budget.
+   */
+  async find(
+    subject: Subject,
+    start: SlowestStart | undefined,
+    signal: AbortSignal,
+  ): Promise<{ failures: Failures; lookAgainMs: number | undefined }> {
+    const { facts, target, model, volume } = subject;
+    const fetch = target.planned ? await this.#fetch(facts, target.revision.plan, model, volume, signal) : undefined;
+    const refused = facts.slots.find((slot) => slot.refusal !== undefined && !slot.pods.some(isAlive));
+    return {
+      failures: {
+        engine: await this.#engine(subject, start, signal),
+        fetch,
+        refusal: refused && diagnoseRefusal(refused.refusal!, secretsOf(facts.spec)),
+      },
+      lookAgainMs: isPodless(model) ? podlessLook(model, this.#options.clock.now()) : undefined,
+    };
+  }
+
+  async #engine(
+    { facts, target, volume }: Subject,
+    start: SlowestStart | undefined,
+    signal: AbortSignal,
+  ): Promise<EngineFailure | undefined> {
+    const chosen = target.planned ? target.revision : undefined;
+    const overdue = start?.isExceeded ? start : undefined;
+    const slow = facts.pods.filter(({ metadata }) => metadata.name === overdue?.pod);
+    for (const pod of [...failing(facts, chosen?.hash), ...slow]) {
+      const hash = pod.metadata.labels?.[REVISION];
+      const plan = (facts.revisions.find((revision) => revision.hash === hash) ?? chosen)?.plan;
+      if (plan === undefined) continue;
+      const { evidence, isLogLate } = await this.#evidence(
+        facts,
+        pod,
+        slow.includes(pod) ? overdue : undefined,
+        signal,
+      );
+      const diagnosis = diagnoseEngine(evidence, situation(facts.spec, plan, volume));
+      if (diagnosis) return { pod, diagnosis, findings: evidence.log, isLogLate };
+    }
+    return undefined;
+  }
+
+  async #evidence(
+    { owner, spec }: Facts,
+    pod: PodFacts,
+    overdue: SlowestStart | undefined,
+    signal: AbortSignal,
+  ): Promise<{ evidence: ContainerEvidence; isLogLate: boolean }> {
+    const { container, failure } = pod;
+    const secrets = secretsOf(spec);
+    const end = container?.end;
+    const hasRun = end !== undefined || container?.runningSinceMs !== undefined;
+    const { findings, isLate } =
+      container !== undefined && hasRun && !container.waiting
+        ? await this.#options.logs.read(
+            {
+              namespace: owner.namespace,
+              pod: pod.metadata.name!,
+              uid: pod.metadata.uid!,
+              container: container.name,
+              ended: container.ended,
+              isPrevious: end !== undefined && container.ended === pod.restarts,
+              isRunning: end === undefined,
+            },
+            `${owner.namespace}/${owner.name}`,
+            secrets,
+            signal,
+          )
+        : NO_LOG;
+    return {
+      evidence: {
+        waiting: container?.waiting,
+        end,
+        // Without a log there is its end, which the kubelet keeps of a run that failed.
+        log: findings ?? (end === undefined || end.message === '' ? undefined : readLog(end.message, secrets)),
+        podFailure: failure,
+        overdue,
+      },
+      isLogLate: isLate,
+    };
+  }
+
+  async #fetch(
+    { owner, spec }: Facts,
+    plan: ServingPlan,
+    model: ModelState,
+    volume: LiveVolume | undefined,
+    signal: AbortSignal,
+  ): Promise<Diagnosis<FetchReason> | undefined> {
+    if (model.state !== 'fetching' && model.state !== 'failed') return undefined;
+    const secrets = secretsOf(spec);
+    const container = model.pod?.container;
+    if (model.pod) {
+      const { waiting, end } = container ?? {};
+      const log = end === undefined ? undefined : readLog(end.message, secrets);
+      const evidence = { waiting, end, log, podFailure: model.pod.failure, overdue: undefined };
+      return diagnoseFetch(evidence, situation(spec, plan, volume));
+    }
+    if (!isPodless(model) || podlessLook(model, this.#options.clock.now()) !== LOOK_AGAIN_MS) return undefined;
+    const refusal = await this.#options.refusalOf({ namespace: owner.namespace, uid: model.podless.uid }, signal);
+    return refusal === undefined ? undefined : diagnoseRefusal(refusal, secrets);
+  }
+}
+
+const NO_LOG: LogReading = { findings: undefined, isLate: false };
+
+type PodlessModel = Extract<ModelState, { state: 'fetching' }> & { podless: object };
+
+const isPodless = (model: ModelState): model is PodlessModel =>
+  model.state === 'fetching' && model.podless !== undefined;
+
+/** A Job is given a moment before somebody asks why it has no pod. */
+function podlessLook({ podless }: PodlessModel, now: number): number {
+  const age = now - podless.createdAtMs;
+  return age < PODLESS_MS ? PODLESS_MS - age : LOOK_AGAIN_MS;
+}
+
+const isAlive = (pod: PodFacts): boolean => !isTerminating(pod) && pod.phase !== 'Failed' && pod.phase !== 'Succeeded';
+
+/** Engine pods that something is wrong with, those of the target first, then by slot and name; of a slot that has a living pod, only that. */
+const failing = ({ slots }: Facts, target: string | undefined): PodFacts[] =>
+  slots
+    .filter((slot) => !isReady(slot))
+    .toSorted((a, b) => Number(b.revisionHash === target) - Number(a.revisionHash === target))
+    .flatMap(({ pods }: LiveSlot) => {
+      const alive = pods.filter(isAlive);
+      return (alive.length > 0 ? alive : pods.filter((pod) => !isTerminating(pod))).toSorted((a, b) =>
+        a.metadata.name!.localeCompare(b.metadata.name!),
+      );
+    })
+    .filter(isFailing);
+
+/** Values that the operator knows of the engine's variables; those of Secrets it cannot read. */
+const secretsOf = ({ engine }: QwenCoderSpec): string[] =>
+  (engine.env ?? []).flatMap(({ value }) => (value === undefined ? [] : [value]));
+
+function situation(spec: QwenCoderSpec, plan: ServingPlan, volume: LiveVolume | undefined): Situation {
+  const { size: _size, ...storage } = spec.storage;
+  const memoryLimit = spec.engine.resources?.limits?.['memory'];
+  return {
+    plan,
+    memoryLimit,
+    volumeSize: volume?.size,
+    plannedVolumeSize: claimSize({ ...spec, storage }, plan),
+    image: engineImage(spec, plan),
+    hasHubToken: spec.model.source.type === 'HuggingFace' && spec.model.source.secretRef !== undefined,
+    source: spec.model.source.type,
+    secrets: secretsOf(spec),
+  };
+}

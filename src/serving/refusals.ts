@@ -1,0 +1,81 @@
+import type { Diagnosis } from './diagnosis.ts';
+import { quotable } from './log-findings.ts';
+import type { ServingPlan } from './plan.ts';
+
+/**
+ * Why the API server takes no pods, by the words in which a controller reports it.
+ *
+ * Guarantees: the same refusal gives the same answer, though each try has a pod name of its own.
+ */
+export function diagnoseRefusal(message: string, secrets: readonly string[]): Diagnosis<'PodRejected'> {
+  const evidence = quotable(
+    message.replace(/^Error creating: /, '').replace(/^pods "[^"]*" is forbidden: /, ''),
+    secrets,
+  );
+  return { reason: 'PodRejected', evidence, remedy: refusalRemedy(evidence), isFinal: true };
+}
+
+function refusalRemedy(evidence: string): string {
+  const quota =
+    /exceeded quota: (?<name>[^,]+), requested: (?<requested>\S+?), used: (?<used>\S+?), limited: (?<limited>\S+)/.exec(
+      evidence,
+    )?.groups as { name: string; requested: string; used: string; limited: string } | undefined;
+  if (quota) {
+    return `Raise ResourceQuota ${quota.name} above ${quota.limited} by ${quota.requested} (${quota.used} in use), or ask for less: fewer replicas, or fewer GPUs a replica by spec.parallelism.tensorParallelSize.`;
+  }
+  const missing = /failed quota: (?<name>[^:]+): must specify (?<what>.+)/.exec(evidence)?.groups as
+    | { name: string; what: string }
+    | undefined;
+  if (missing) return `ResourceQuota ${missing.name} wants limits: set them in spec.engine.resources.`;
+  if (/violates PodSecurity/.test(evidence)) {
+    return 'Use vLLM 0.33.0 or later, whose image needs no root, or relax pod-security.kubernetes.io/enforce of the namespace.';
+  }
+  if (/priority ?class/i.test(evidence))
+    return 'Create that PriorityClass, or correct spec.placement.priorityClassName.';
+  return 'Adapt the policy that refuses it, or add what it asks for in spec.podMetadata.';
+}
+
+/** What a Kubernetes scheduler counts: nodes that are short of something. */
+const INSUFFICIENT = /(\d+) Insufficient ([\w./-]+?)(?=[,.;](?:\s|$)|$)/g;
+
+/**
+ * What to do about a pod that finds no node: what is short, on how many nodes.
+ *
+ * @param message The scheduler's words.
+ * @param gpuNodes Nodes that have the planned GPUs and whose taints and labels suit, whether or not they are free.
+ */
+export function unschedulableRemedy(
+  message: string,
+  plan: ServingPlan,
+  resourceName: string,
+  gpuNodes: number,
+): string {
+  const all = /(\d+)\/(\d+) nodes are available/.exec(message)?.[2];
+  const short = [...message.split(/preemption:/)[0]!.matchAll(INSUFFICIENT)].map(([, count, what]) => ({
+    count,
+    what: what!,
+  }));
+  const gpus = short.find(({ what }) => what === resourceName);
+  const wanted = `${plan.gpusPerReplica}x ${plan.gpuName}`;
+  const parts: string[] = [];
+  if (gpus) {
+    const have = gpuNodes === 1 ? '1 node has such GPUs' : `${gpuNodes} nodes have such GPUs`;
+    parts.push(
+      `${resourceName} is short on ${gpus.count} of ${all} nodes: a replica needs ${wanted} free on one node, and ${have}. Free them, or add a node with ${wanted}.`,
+    );
+  } else if (gpuNodes === 0) {
+    parts.push(`A replica needs ${wanted} on one node, and no node has them. Add one, or correct spec.placement.`);
+  }
+  for (const { count, what } of short) {
+    if (what === 'cpu' || what === 'memory')
+      parts.push(`${what} is short on ${count} of ${all} nodes: lower spec.engine.resources.requests.${what}.`);
+  }
+  if (/volume node affinity conflict/.test(message))
+    parts.push('The volume of the weights is on another node: set spec.storage.accessMode to ReadWriteMany.');
+  if (/unbound immediate PersistentVolumeClaims|persistentvolumeclaim/i.test(message))
+    parts.push('The volume of the weights is not there: correct spec.storage.');
+  if (parts.length === 0 && /untolerated taint/.test(message))
+    parts.push('Tolerate the taints that the scheduler names in spec.placement.tolerations.');
+  if (parts.length === 0) parts.push('Correct spec.placement, or add a node that suits it.');
+  return parts.join(' ');
+}
