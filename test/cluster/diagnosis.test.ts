@@ -41,8 +41,8 @@ const ROWS: readonly Row[] = [
     says: /unrecognized arguments: --no-such-flag\. Remove or correct --no-such-flag in spec\.engine\.args/,
   },
   {
-    name: 'a KV cache that is too small',
-    spec: faulty('does-not-fit'),
+    name: 'a KV cache that is too small for a length that is pinned',
+    spec: { ...faulty('does-not-fit'), context: { maxModelLen: 131_072 } },
     type: 'EnginesReady',
     reason: 'KvCacheTooSmall',
     says: /GiB short\. Set spec\.context\.maxModelLen to \d+ or less/,
