@@ -159,8 +159,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'logs the spec',
     within: 'reconcile',
-    search: 'const facts = observe(',
-    replacement: "log.debug('spec', { spec: parsed.value });\n    const facts = observe(",
+    search: 'const decision = decide(',
+    replacement: "log.debug('spec', { spec: parsed.value });\n    const decision = decide(",
     caughtBy: 'I15',
   },
   {
