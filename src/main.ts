@@ -4,14 +4,17 @@ import { basename } from 'node:path';
 import { text } from 'node:stream/consumers';
 import packageJson from '../package.json' with { type: 'json' };
 import { customResourceDefinition } from './api/index.ts';
+import { runGateway } from './gateway/run.ts';
 import { rbac } from './install/rbac.ts';
 import { PROGRAM, runOperator } from './operator.ts';
 import {
+  GatewayFlags,
   Options,
   PlanOptions,
   RenderOptions,
   UsageError,
   flagsHelp,
+  gatewayFlags,
   operatorOptions,
   planOptions,
   renderOptions,
@@ -50,6 +53,22 @@ ${flagsHelp(Options)}`,
         () => 0,
         () => 1,
       );
+    },
+  },
+  gateway: {
+    synopsis: 'gateway --models NAMES --engines HOST:PORT [flags]',
+    summary: 'run the proxy in front of the engines',
+    help: `Serves the APIs of OpenAI and Anthropic: /v1/chat/completions, /v1/completions,
+/v1/responses, /v1/messages, /v1/messages/count_tokens, /v1/models and /health.
+Each flag may come from the environment, as QWEN_CODER_<FLAG>.
+
+${flagsHelp(GatewayFlags)}`,
+    run: async (args) => {
+      const flags = gatewayFlags(args, process.env);
+      const stop = new AbortController();
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
+      await runGateway(flags, jsonLog({ level: flags['log-level'] }), stop.signal);
+      return 0;
     },
   },
   plan: {

@@ -54,6 +54,47 @@ export const Options = z.strictObject({
 
 export type OperatorOptions = z.output<typeof Options>;
 
+/** Every flag of `qwen-coder gateway`. */
+export const GatewayFlags = z.strictObject({
+  port: flag.number(0, 65535).default(8000).describe('Port that clients talk to.'),
+  'http-port': flag.number(0, 65535).default(8080).describe('Port of /healthz, /readyz and /metrics.'),
+  models: flag.list.describe('Comma-separated names that the model is asked by, its own first.'),
+  'api-keys-file': z
+    .string()
+    .min(1)
+    .optional()
+    .describe('File with the API keys, one a line, as "name: key"; read again when it changes.'),
+  anonymous: z.stringbool().default(false).describe('Serve whoever asks; refused together with --api-keys-file.'),
+  'engine-key-file': z.string().min(1).optional().describe('File with the key that engines ask for.'),
+  'tls-cert-file': z.string().min(1).optional().describe('Certificate chain as PEM; read again when it changes.'),
+  'tls-key-file': z.string().min(1).optional().describe('Private key of the certificate as PEM.'),
+  engines: z.string().min(1).describe('HOST:PORT of the engines; every address of the host is one.'),
+  'slots-per-engine': flag
+    .number(1, 4096)
+    .default(256)
+    .describe('Requests that an engine works on at once; the others wait, in turns by key.'),
+  'max-body-bytes': flag
+    .number(1024, 2 ** 30)
+    .default(8 * 2 ** 20)
+    .describe('Largest body of a request.'),
+  'max-held': flag.number(0, 100_000).default(1000).describe('Requests that wait for an engine at once.'),
+  'max-held-bytes': flag
+    .number(0, 2 ** 32)
+    .default(256 * 2 ** 20)
+    .describe('Bytes of the requests that wait.'),
+  'hold-seconds': flag.number(1, 7200).default(900).describe('Longest wait for an engine.'),
+  'requests-per-key': flag
+    .number(1, 100_000)
+    .default(256)
+    .describe('Requests of one key at once, waiting ones included.'),
+  'drain-seconds': flag.number(0, 3600).default(540).describe('Time for requests under way when the gateway ends.'),
+  'log-level': z
+    .enum(['debug', 'info', 'warn', 'error'])
+    .default('info')
+    .describe('Least severe lines that are logged.'),
+});
+export type GatewayFlags = z.output<typeof GatewayFlags>;
+
 /** What `plan` and `render` look at. */
 const looking = {
   file: z
@@ -116,6 +157,18 @@ export class UsageError extends Error {}
 export function operatorOptions(args: readonly string[], environment: Environment): OperatorOptions {
   const fromEnvironment = Object.keys(Options.shape).map((name) => [name, environment[environmentName(name)]]);
   return checked(Options, { ...Object.fromEntries(fromEnvironment), ...readFlags(Options, args) });
+}
+
+/** Reads and checks every flag of a gateway once; the environment stands in for what is not given. */
+export function gatewayFlags(args: readonly string[], environment: Environment): GatewayFlags {
+  const fromEnvironment = Object.keys(GatewayFlags.shape).map((name) => [name, environment[environmentName(name)]]);
+  const flags = checked(GatewayFlags, { ...Object.fromEntries(fromEnvironment), ...readFlags(GatewayFlags, args) });
+  if (flags.anonymous === (flags['api-keys-file'] !== undefined)) {
+    throw new UsageError('name the keys with --api-keys-file, or say --anonymous=true to serve whoever asks');
+  }
+  if ((flags['tls-cert-file'] === undefined) !== (flags['tls-key-file'] === undefined))
+    throw new UsageError('--tls-cert-file and --tls-key-file belong together');
+  return flags;
 }
 
 export const planOptions = (args: readonly string[]): PlanOptions => checked(PlanOptions, readFlags(PlanOptions, args));

@@ -31,7 +31,7 @@ test('as a plugin of kubectl it answers the same, and calls itself what kubectl 
   expect(kubectls.stdout.replaceAll('kubectl qwencoder', 'qwen-coder')).toBe(own.stdout);
 });
 
-test.each(['operator', 'plan', 'render', 'crd', 'rbac'])('%s has help of its own', async (command) => {
+test.each(['operator', 'gateway', 'plan', 'render', 'crd', 'rbac'])('%s has help of its own', async (command) => {
   const { code, stdout } = await run(MAIN, command, '--help');
   expect({ code, begins: stdout.startsWith(`  qwen-coder ${command}`) }).toEqual({ code: 0, begins: true });
 });

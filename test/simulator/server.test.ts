@@ -1,9 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { type LoadedEngineOptions, loadedEngine } from '../support/loaded-engine.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
-import { Engine } from './vllm/engine.ts';
-import { GIB, kvGeometry, type KvLayout } from './vllm/memory.ts';
-import { EngineMetrics } from './vllm/metrics.ts';
-import { type ServerOptions, VllmServer } from './vllm/server.ts';
 
 const clock = scaledClock(100);
 const ends: (() => Promise<void>)[] = [];
@@ -11,45 +8,10 @@ afterEach(async () => {
   for (const end of ends.splice(0)) await end();
 });
 
-/** A loaded engine with a context of 8192 tokens, and its base URL. */
-async function serve(over: Partial<ServerOptions> & { readonly stepSeconds?: number } = {}) {
-  const { blockTokens, blocksFor } = kvGeometry(2, 2, true);
-  const layout: KvLayout = {
-    weightsBytes: 37 * GIB,
-    kvBytes: 30 * GIB,
-    blockTokens,
-    blocks: 1000,
-    maxModelLen: 8192,
-    maxNumSeqs: 8,
-    prefixCaching: true,
-    concurrency: 40,
-    blocksFor,
-    autoFitFrom: undefined,
-  };
-  const metrics = new EngineMetrics({
-    modelName: 'coder',
-    maxModelLen: 8192,
-    waitingByReason: true,
-    cacheConfig: { num_gpu_blocks: '1000', block_size: `${blockTokens}` },
-  });
-  const speed = { prefillTokensPerSecond: 100_000, decodeStepSeconds: () => over.stepSeconds ?? 0.01 };
-  const engine = new Engine({ clock, layout, batchedTokens: 8192, speed, metrics });
-  const server = new VllmServer({
-    clock,
-    engine,
-    version: '0.33.0',
-    layout,
-    model: 'Qwen/Qwen3-Coder-Next-FP8',
-    servedNames: ['coder', 'gpt-4'],
-    toolsEnabled: true,
-    apiKeys: [],
-    loadTracking: false,
-    maxQueued: null,
-    ...over,
-  });
-  const url = `http://127.0.0.1:${await server.listen('127.0.0.1', 0)}`;
-  ends.push(() => server.close());
-  return { url, engine, server };
+async function serve(over: Partial<LoadedEngineOptions> = {}) {
+  const loaded = await loadedEngine({ clock, ...over });
+  ends.push(() => loaded.server.close());
+  return loaded;
 }
 
 const post = (url: string, body: unknown, headers: Record<string, string> = {}, signal?: AbortSignal) =>

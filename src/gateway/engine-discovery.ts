@@ -1,0 +1,58 @@
+import { lookup } from 'node:dns/promises';
+import { isIPv6 } from 'node:net';
+import type { Clock } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Endpoint } from './replicas.ts';
+
+export interface DiscoveryOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** `HOST:PORT`: of a headless Service, whose name has the addresses of all ready engines. */
+  readonly engines: string;
+  /** Requests that an engine works on at once. */
+  readonly slots: number;
+  readonly tell: (endpoints: readonly Endpoint[]) => void;
+}
+
+/** DNS of a cluster is cached for 30 s, and nothing tells when it changes. */
+const PERIOD_MS = 5000;
+
+/**
+ * The engines by DNS, for as long as nobody else tells of them.
+ *
+ * **Guarantees**: a name that cannot be resolved leaves the last engines in force; one that does not exist has none.
+ */
+export async function discoverEngines(options: DiscoveryOptions, signal: AbortSignal): Promise<void> {
+  const { clock, log, engines, slots, tell } = options;
+  const colon = engines.lastIndexOf(':');
+  const host = engines.slice(0, colon);
+  const port = engines.slice(colon + 1);
+  let known = '';
+  while (!signal.aborted) {
+    try {
+      const addresses = await addressesOf(host);
+      const endpoints = addresses
+        .map((ip) => `${isIPv6(ip) ? `[${ip}]` : ip}:${port}`)
+        .map((address): Endpoint => ({ id: address, address, state: 'Ready', slots }));
+      const found = addresses.join(' ');
+      if (found !== known) {
+        known = found;
+        log.info('the engines by DNS have changed', { host, addresses });
+        tell(endpoints);
+      }
+    } catch (error) {
+      log.warn('the name of the engines could not be resolved', { host, error });
+    }
+    await clock.sleep(PERIOD_MS, signal).catch(() => {});
+  }
+}
+
+async function addressesOf(host: string): Promise<string[]> {
+  try {
+    const found = await lookup(host, { all: true });
+    return found.map(({ address }) => address).toSorted();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTFOUND') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,33 @@
+import type { Metrics } from '../runtime/index.ts';
+import type { Admission } from './admission.ts';
+import type { Replicas } from './replicas.ts';
+
+/** What is under way at the moment, told at each scrape. */
+export function collectFrom(metrics: Metrics, admission: Admission, replicas: Replicas): void {
+  metrics.collectedGauge(
+    { name: 'qwen_coder_gateway_held', help: 'Requests that wait for a place at an engine.', labels: [] },
+    (set) => set({}, admission.waiting),
+  );
+  metrics.collectedGauge(
+    {
+      name: 'qwen_coder_gateway_longest_held_seconds',
+      help: 'How long the request has waited that has waited longest.',
+      labels: [],
+    },
+    (set) => set({}, admission.longestWaitMs / 1000),
+  );
+  metrics.collectedGauge(
+    { name: 'qwen_coder_gateway_in_flight', help: 'Requests at an engine, by replica.', labels: ['replica'] },
+    (set) => {
+      for (const { id, inFlight } of replicas.all()) set({ replica: id }, inFlight);
+    },
+  );
+  metrics.collectedGauge(
+    { name: 'qwen_coder_gateway_replicas', help: 'Replicas by state.', labels: ['state'] },
+    (set) => {
+      const counts = { Ready: 0, Draining: 0, Away: 0 };
+      for (const { state, isAway } of replicas.all()) counts[isAway ? 'Away' : state] += 1;
+      for (const [state, count] of Object.entries(counts)) set({ state }, count);
+    },
+  );
+}

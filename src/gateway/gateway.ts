@@ -1,0 +1,144 @@
+import type { Clock } from '../runtime/clock.ts';
+import type { Log, Metrics } from '../runtime/index.ts';
+import { Accounts } from './accounts.ts';
+import { Admission, type AdmissionLimits } from './admission.ts';
+import type { ApiKeys } from './api-keys.ts';
+import { type Certificate, EndpointServer } from './endpoint-server.ts';
+import { type ExchangeLimits, Exchanges, type Routing, type Surroundings } from './exchanges.ts';
+import { collectFrom } from './gateway-metrics.ts';
+import { type Endpoint, Replicas } from './replicas.ts';
+
+export interface GatewayOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly routing: Routing;
+  readonly limits: AdmissionLimits & ExchangeLimits;
+  /** Undefined where anybody may ask. */
+  readonly keys: ApiKeys | undefined;
+  readonly certificate: Certificate | undefined;
+  /** Key that engines ask for. */
+  readonly engineKey: string | undefined;
+  /** Names that the model is asked by, its own first. */
+  readonly models: readonly string[];
+}
+
+/** How often silent streams are looked at. */
+const BEAT_MS = 5000;
+/** What those hear that wait while nobody says why. */
+const UNKNOWN = 'no engine is ready';
+const RETRY_AFTER_SECONDS = 10;
+
+/** What is told to a gateway from outside. */
+export interface State {
+  readonly endpoints: readonly Endpoint[];
+  readonly maxModelLen?: number | undefined;
+  /** Why no engine is ready, when none is. */
+  readonly notice?: string | undefined;
+}
+
+/** The data plane of one endpoint: clients on the one side, engines on the other. */
+export class Gateway {
+  readonly #options: GatewayOptions;
+  readonly #replicas: Replicas;
+  readonly #admission: Admission;
+  readonly #exchanges: Exchanges;
+  readonly #server: EndpointServer;
+  #keys: ApiKeys | undefined;
+  #state: State = { endpoints: [] };
+  #stopBeat: (() => void) | undefined;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    this.#keys = options.keys;
+    const { clock, log, metrics, routing, limits, engineKey } = options;
+    this.#replicas = new Replicas({ clock, onChange: () => this.#admission.fill() });
+    this.#admission = new Admission({
+      clock,
+      limits,
+      capacity: () => this.#replicas.slots,
+      outlook: () => ({ text: this.#outlook(), retryAfterSeconds: RETRY_AFTER_SECONDS }),
+    });
+    this.#exchanges = new Exchanges({
+      clock,
+      log,
+      accounts: new Accounts(metrics, log),
+      admission: this.#admission,
+      replicas: this.#replicas,
+      routing,
+      keys: () => this.#keys,
+      engineKey,
+      surroundings: () => this.#surroundings(),
+      limits,
+    });
+    this.#server = new EndpointServer(this.#exchanges.handle, options.certificate);
+    collectFrom(metrics, this.#admission, this.#replicas);
+  }
+
+  /** Whether a request would be served at once. */
+  get isServing(): boolean {
+    return this.#replicas.slots > 0;
+  }
+
+  /** Resolves with the port. **Fails when** it is taken. */
+  async start(port: number, host?: string): Promise<number> {
+    this.#beat();
+    return this.#server.listen(port, host);
+  }
+
+  /** Takes over which replicas there are. */
+  tell(state: State): void {
+    this.#state = state;
+    this.#replicas.set(state.endpoints);
+  }
+
+  useKeys(keys: ApiKeys): void {
+    this.#keys = keys;
+  }
+
+  useCertificate(certificate: Certificate): void {
+    this.#server.rotate(certificate);
+  }
+
+  /**
+   * Ends: no new connections, and what is under way may finish within `drainMs`.
+   *
+   * Assumes: load balancers have been told to send nothing more.
+   */
+  async stop(drainMs: number): Promise<void> {
+    const { clock, log } = this.#options;
+    this.#server.stopListening();
+    const late = new AbortController();
+    await Promise.race([
+      this.#exchanges.idle().then(() => late.abort()),
+      clock.sleep(drainMs, late.signal).catch(() => {}),
+    ]);
+    if (this.#exchanges.underWay > 0)
+      log.warn('requests are cut off at the end', { requests: this.#exchanges.underWay });
+    this.#stopBeat?.();
+    this.#server.closeAll();
+    await this.#replicas.close();
+  }
+
+  #beat(): void {
+    this.#stopBeat = this.#options.clock.schedule(BEAT_MS, () => {
+      this.#exchanges.beat();
+      this.#beat();
+    });
+  }
+
+  #surroundings(): Surroundings {
+    const { maxModelLen, notice } = this.#state;
+    return {
+      models: this.#options.models,
+      maxModelLen,
+      notice: this.isServing ? undefined : (notice ?? UNKNOWN),
+    };
+  }
+
+  #outlook(): string {
+    if (this.isServing) return 'All engines are busy';
+    const { notice } = this.#state;
+    return notice === undefined ? 'No engine is ready' : `No engine is ready: ${notice}`;
+  }
+}

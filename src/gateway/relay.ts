@@ -1,0 +1,247 @@
+import type { ServerResponse } from 'node:http';
+import type { Dispatcher } from 'undici';
+import { EventCutter, comment, withoutUsage } from './event-stream.ts';
+import { Refusal, errorEvent } from './refusal.ts';
+import type { Dialect } from './operations.ts';
+
+/** What an engine is sent. */
+export interface Upstream {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly headers: readonly string[];
+  readonly body: Buffer | undefined;
+}
+
+/** How an answer ended. */
+export type RelayEnd =
+  /** Whole, with the engine's status. */
+  | { readonly state: 'Done'; readonly status: number }
+  /** The engine could not be reached, or it takes no requests: the client has seen nothing of it, so another engine may be asked. */
+  | { readonly state: 'NotBegun'; readonly why: string; readonly isAway: boolean }
+  /** In the middle of the answer, which the client has been told. */
+  | { readonly state: 'Broken'; readonly why: string }
+  /** The client went away, or read too slowly. */
+  | { readonly state: 'Left' };
+
+/** One answer on its way to a client. */
+export interface AnswerOptions {
+  readonly response: ServerResponse;
+  readonly dialect: Dialect;
+  readonly requestId: string;
+  /** Whether the event with the usage is for the gateway alone. */
+  readonly hidesUsage: boolean;
+  /** Milliseconds of a monotonic clock. */
+  readonly now: () => number;
+}
+
+/** Most of an error's body that is quoted in an event. */
+const MOST_ERROR_BYTES = 16 * 1024;
+
+/** Statuses of an engine that stops or is full; vLLM answers so before it has done anything. */
+const TRY_ELSEWHERE = new Set([502, 503]);
+
+/**
+ * An answer to one client: comments while it waits, then what the engine sends.
+ *
+ * **Guarantees**: nothing is buffered beyond an event that is not whole; an engine is read only as fast as the client reads; the engine is
+ * let go at once when the client leaves; a stream that has begun always ends whole or with an error event.
+ */
+export class Answer {
+  readonly #options: AnswerOptions;
+  readonly #cutter = new EventCutter();
+  #controller: Dispatcher.DispatchController | undefined;
+  #isStream = false;
+  #hasLeft = false;
+  #lastMs: number;
+  #blockedMs: number | undefined;
+  /** When the first and the last bytes of the engine came. */
+  firstMs: number | undefined;
+  lastChunkMs: number | undefined;
+  bytes = 0;
+  #head: Buffer | undefined;
+  #tail: readonly Buffer[] = [];
+  readonly #onClose = (): void => this.#leave();
+
+  constructor(options: AnswerOptions) {
+    this.#options = options;
+    this.#lastMs = options.now();
+    options.response.once('close', this.#onClose);
+  }
+
+  /** Whether a status was sent: from then on errors are events. */
+  get hasBegun(): boolean {
+    return this.#options.response.headersSent;
+  }
+
+  get hasLeft(): boolean {
+    return this.#hasLeft;
+  }
+
+  /** The first event, and the end of the answer: where the usage stands. */
+  get ends(): { readonly head: string; readonly tail: string } {
+    return { head: this.#head?.toString('utf8') ?? '', tail: Buffer.concat(this.#tail).toString('utf8') };
+  }
+
+  /** Begins a stream before an engine has answered, and says why. */
+  hold(why: string): void {
+    if (this.#hasLeft) return;
+    if (!this.hasBegun) this.#begin(200, 'text/event-stream; charset=utf-8');
+    this.#write(Buffer.from(comment(why)));
+  }
+
+  /** How long nothing was written. */
+  silentMs(): number {
+    return this.#options.now() - this.#lastMs;
+  }
+
+  /** How long the client has read nothing of what waits for it. */
+  blockedMs(): number {
+    return this.#blockedMs === undefined ? 0 : this.#options.now() - this.#blockedMs;
+  }
+
+  /** Keeps a silent stream alive, at the end of an event. */
+  beat(why: string): void {
+    if (this.#isStream && !this.#cutter.isInside && this.#blockedMs === undefined) this.hold(why);
+  }
+
+  /** Lets the client go. */
+  cut(): void {
+    this.#options.response.destroy();
+  }
+
+  /** Tells of a failure after the stream has begun. */
+  fail(refusal: Refusal): void {
+    const { response, dialect, requestId } = this.#options;
+    if (this.#hasLeft) return;
+    if (!this.#isStream) {
+      // The length that was promised does not come: a broken connection says so, a short body would not.
+      response.destroy();
+      return;
+    }
+    // What was cut off in an event would swallow the next one.
+    const begin = this.#cutter.end() === undefined ? '' : '\n\n';
+    response.end(`${begin}${errorEvent(dialect, refusal, requestId)}`);
+  }
+
+  /** Sends a request to an engine and its answer to the client. */
+  relay(engine: Dispatcher, { method, path, headers, body }: Upstream): Promise<RelayEnd> {
+    if (this.#hasLeft) return Promise.resolve({ state: 'Left' });
+    const { promise, resolve } = Promise.withResolvers<RelayEnd>();
+    let status = 0;
+    let errorText: Buffer[] | undefined;
+    engine.dispatch(
+      { method, path, headers: headers as string[], body: body ?? null },
+      {
+        onRequestStart: (controller) => {
+          this.#controller = controller;
+          if (this.#hasLeft) controller.abort(new Error('the client has left'));
+        },
+        onResponseStart: (controller, statusCode, responseHeaders) => {
+          if (statusCode < 200) return;
+          status = statusCode;
+          if (TRY_ELSEWHERE.has(statusCode)) {
+            resolve({ state: 'NotBegun', why: `it answers ${statusCode}`, isAway: false });
+            controller.abort(new Error('asked elsewhere'));
+            return;
+          }
+          if (!this.hasBegun) this.#begin(statusCode, headerOf(responseHeaders, 'content-type'), responseHeaders);
+          else if (statusCode !== 200) errorText = [];
+        },
+        onResponseData: (controller, chunk) => {
+          if (errorText) {
+            if (errorText.length * chunk.length < MOST_ERROR_BYTES) errorText.push(chunk);
+            return;
+          }
+          if (!this.#pass(chunk)) this.#pause(controller);
+        },
+        onResponseEnd: () => {
+          this.#controller = undefined;
+          if (errorText) this.fail(new Refusal('EngineFailed', messageIn(Buffer.concat(errorText).toString('utf8'))));
+          else this.#end();
+          resolve({ state: 'Done', status });
+        },
+        onResponseError: (controller, error) => {
+          // Another engine may have been asked by now.
+          if (this.#controller === controller) this.#controller = undefined;
+          if (this.#hasLeft) resolve({ state: 'Left' });
+          else if (status === 0) resolve({ state: 'NotBegun', why: error.message, isAway: true });
+          else resolve({ state: 'Broken', why: error.message });
+        },
+      },
+    );
+    return promise;
+  }
+
+  #begin(status: number, contentType: string | undefined, from: Headers = {}): void {
+    const { response, requestId } = this.#options;
+    this.#isStream = contentType?.startsWith('text/event-stream') === true;
+    const headers = ['content-type', contentType ?? 'application/json', 'x-request-id', requestId];
+    if (this.#isStream) headers.push('cache-control', 'no-store', 'x-accel-buffering', 'no');
+    const length = headerOf(from, 'content-length');
+    if (length !== undefined) headers.push('content-length', length);
+    response.writeHead(status, headers);
+    if (this.#isStream) response.flushHeaders();
+  }
+
+  #pass(chunk: Buffer): boolean {
+    const now = this.#options.now();
+    this.firstMs ??= now;
+    this.lastChunkMs = now;
+    if (!this.#isStream) {
+      this.#remember(chunk);
+      return this.#write(chunk);
+    }
+    const whole = this.#cutter.push(chunk);
+    return whole === undefined || this.#event(whole);
+  }
+
+  #event(whole: Buffer): boolean {
+    this.#remember(whole);
+    const shown = this.#options.hidesUsage ? withoutUsage(whole) : whole;
+    return shown.length === 0 || this.#write(shown);
+  }
+
+  /** The usage stands in the first event or in the last two chunks. */
+  #remember(chunk: Buffer): void {
+    this.#head ??= chunk;
+    const last = this.#tail.at(-1);
+    this.#tail = last === undefined ? [chunk] : [last, chunk];
+  }
+
+  #end(): void {
+    const rest = this.#cutter.end();
+    if (rest) this.#event(rest);
+    this.#options.response.end();
+  }
+
+  #write(chunk: Buffer): boolean {
+    this.bytes += chunk.length;
+    this.#lastMs = this.#options.now();
+    return this.#options.response.write(chunk);
+  }
+
+  #pause(controller: Dispatcher.DispatchController): void {
+    controller.pause();
+    this.#blockedMs = this.#options.now();
+    this.#options.response.once('drain', () => {
+      this.#blockedMs = undefined;
+      controller.resume();
+    });
+  }
+
+  #leave(): void {
+    if (this.#options.response.writableFinished) return;
+    this.#hasLeft = true;
+    this.#controller?.abort(new Error('the client has left'));
+  }
+}
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+const headerOf = (headers: Headers, name: string): string | undefined => headers[name]?.toString();
+
+/** What an engine's error says, without what surrounds it. */
+function messageIn(text: string): string {
+  const message = /"message":\s*("(?:[^"\\]|\\.)*")/.exec(text)?.[1];
+  return message === undefined ? 'The engine refused the request.' : (JSON.parse(message) as string);
+}

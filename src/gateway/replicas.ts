@@ -1,0 +1,150 @@
+import { Pool } from 'undici';
+import type { Clock } from '../runtime/clock.ts';
+
+/** A replica as the operator tells of it. */
+export interface Endpoint {
+  /** Stable as long as the engine's process is: the pod's UID. */
+  readonly id: string;
+  /** `10.0.0.1:8000`, an IPv6 address in brackets. */
+  readonly address: string;
+  /** A draining replica finishes what it has and gets nothing new. */
+  readonly state: 'Ready' | 'Draining';
+  /** Requests that its engine works on at once. */
+  readonly slots: number;
+}
+
+/** A replica with what this gateway has sent to it. */
+export class Replica {
+  readonly id: string;
+  readonly address: string;
+  readonly connections: Pool;
+  state: Endpoint['state'];
+  slots: number;
+  inFlight = 0;
+  /** Estimated work of what is in flight, in seconds of an engine. */
+  work = 0;
+  /** It could not be reached when it was tried last. */
+  isAway = false;
+
+  constructor({ id, address, state, slots }: Endpoint, connections: Pool) {
+    this.id = id;
+    this.address = address;
+    this.state = state;
+    this.slots = slots;
+    this.connections = connections;
+  }
+}
+
+export interface ReplicasOptions {
+  readonly clock: Clock;
+  /** Told when a replica comes, goes or changes. */
+  readonly onChange: () => void;
+}
+
+/** A replica that was away is asked for its health again after this long. */
+const HEALTH_MS = 1000;
+/** A node that is gone drops packets: the connection is given up. */
+const CONNECT_MS = 3000;
+/** An engine that says nothing for so long, neither headers nor a token, hangs: the longest prompt is read in minutes. */
+const SILENCE_MS = 15 * 60_000;
+
+/**
+ * The replicas of the endpoint.
+ *
+ * **Guarantees**: a replica that left is forgotten when the last of its requests has ended, and its connections are closed; one that
+ * cannot be reached is left out until its `/health` answers 200.
+ */
+export class Replicas {
+  readonly #options: ReplicasOptions;
+  readonly #replicas = new Map<string, Replica>();
+  readonly #stopped = new AbortController();
+
+  constructor(options: ReplicasOptions) {
+    this.#options = options;
+  }
+
+  /** Those that may get requests. */
+  ready(): Replica[] {
+    const ready: Replica[] = [];
+    for (const replica of this.#replicas.values())
+      if (replica.state === 'Ready' && !replica.isAway) ready.push(replica);
+    return ready;
+  }
+
+  all(): Iterable<Replica> {
+    return this.#replicas.values();
+  }
+
+  /** Requests that the ready ones work on at once. */
+  get slots(): number {
+    let slots = 0;
+    for (const replica of this.#replicas.values())
+      if (replica.state === 'Ready' && !replica.isAway) slots += replica.slots;
+    return slots;
+  }
+
+  /** Takes the whole list over. */
+  set(endpoints: readonly Endpoint[]): void {
+    const ids = new Set(endpoints.map(({ id }) => id));
+    for (const replica of this.#replicas.values()) if (!ids.has(replica.id)) this.#remove(replica);
+    for (const endpoint of endpoints) {
+      const replica = this.#replicas.get(endpoint.id);
+      if (replica && replica.address === endpoint.address) {
+        replica.state = endpoint.state;
+        replica.slots = endpoint.slots;
+      } else {
+        if (replica) this.#remove(replica);
+        this.#replicas.set(endpoint.id, new Replica(endpoint, connectionsTo(endpoint.address)));
+      }
+    }
+    this.#options.onChange();
+  }
+
+  /** Notes that a replica could not be reached; it comes back when its health does. */
+  lost(replica: Replica): void {
+    if (replica.isAway) return;
+    replica.isAway = true;
+    this.#options.onChange();
+    void this.#waitForHealth(replica);
+  }
+
+  async close(): Promise<void> {
+    this.#stopped.abort();
+    await Promise.all([...this.#replicas.values()].map(({ connections }) => connections.destroy()));
+  }
+
+  #remove(replica: Replica): void {
+    this.#replicas.delete(replica.id);
+    // What is in flight ends first.
+    void replica.connections.close();
+  }
+
+  async #waitForHealth(replica: Replica): Promise<void> {
+    const { clock, onChange } = this.#options;
+    const { signal } = this.#stopped;
+    while (this.#replicas.get(replica.id) === replica) {
+      try {
+        await clock.sleep(HEALTH_MS, signal);
+        const { statusCode, body } = await replica.connections.request({ method: 'GET', path: '/health', signal });
+        await body.dump();
+        if (statusCode === 200) {
+          replica.isAway = false;
+          onChange();
+          return;
+        }
+      } catch {
+        if (signal.aborted) return;
+      }
+    }
+  }
+}
+
+const connectionsTo = (address: string): Pool =>
+  new Pool(`http://${address}`, {
+    connect: { timeout: CONNECT_MS },
+    headersTimeout: SILENCE_MS,
+    bodyTimeout: SILENCE_MS,
+    // uvicorn closes an idle connection after 5 s; a request on a closing one would fail.
+    keepAliveTimeout: 4000,
+    keepAliveMaxTimeout: 4000,
+  });

@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import type { GatewayFlags } from '../options.ts';
+import { type Log, Metrics, Probes, systemClock } from '../runtime/index.ts';
+import { parseApiKeys } from './api-keys.ts';
+import { discoverEngines } from './engine-discovery.ts';
+import { Gateway } from './gateway.ts';
+import { leastLoad } from './least-load.ts';
+import { useMountedFiles } from './mounted-file.ts';
+
+/** A stream that waits is begun after so long; a status can say what is wrong until then. */
+const COMMENT_AFTER_MS = 5000;
+/** Proxies cut a connection that is silent for a minute, some for half of it. */
+const SILENCE_MS = 15_000;
+const BLOCKED_MS = 120_000;
+/** Load balancers go on sending for a moment after the pod has been taken out. */
+const LEAVING_MS = 5000;
+
+/**
+ * Runs a gateway until `signal` aborts, then lets what is under way finish.
+ *
+ * **Fails when** a file cannot be read or used, or a port is taken.
+ */
+export async function runGateway(flags: GatewayFlags, log: Log, signal: AbortSignal): Promise<void> {
+  const clock = systemClock;
+  const metrics = new Metrics({ process: true });
+  const read = async (path: string | undefined): Promise<string | undefined> =>
+    path === undefined ? undefined : readFile(path, 'utf8');
+  const keysFile = flags['api-keys-file'];
+  const [cert, key] = await Promise.all([read(flags['tls-cert-file']), read(flags['tls-key-file'])]);
+  const keys = await read(keysFile);
+  const gateway = new Gateway({
+    clock,
+    log,
+    metrics,
+    routing: leastLoad,
+    limits: {
+      waiting: flags['max-held'],
+      waitingBytes: flags['max-held-bytes'],
+      waitMs: flags['hold-seconds'] * 1000,
+      perHolder: flags['requests-per-key'],
+      bodyBytes: flags['max-body-bytes'],
+      commentAfterMs: COMMENT_AFTER_MS,
+      silenceMs: SILENCE_MS,
+      blockedMs: BLOCKED_MS,
+    },
+    keys: keys === undefined ? undefined : parseApiKeys(keys),
+    certificate: cert === undefined || key === undefined ? undefined : { cert, key },
+    engineKey: (await read(flags['engine-key-file']))?.trim(),
+    models: flags.models,
+  });
+  const closing: (() => void)[] = [];
+  if (keysFile !== undefined) {
+    const use = ([text]: readonly string[]): void => gateway.useKeys(parseApiKeys(text!));
+    closing.push(await useMountedFiles({ clock, log, paths: [keysFile], use }));
+  }
+  if (flags['tls-cert-file'] !== undefined) {
+    const paths = [flags['tls-cert-file'], flags['tls-key-file']!];
+    const use = ([cert, key]: readonly string[]): void => gateway.useCertificate({ cert: cert!, key: key! });
+    closing.push(await useMountedFiles({ clock, log, paths, use }));
+  }
+  const probes = new Probes({
+    port: flags['http-port'],
+    // Clients are held while no engine is ready, so a gateway without engines is ready all the same.
+    readiness: [{ name: 'stopping', check: () => (signal.aborted ? 'the gateway is about to end' : undefined) }],
+    metrics: { contentType: metrics.contentType, text: () => metrics.text() },
+  });
+  await probes.start();
+  const port = await gateway.start(flags.port);
+  log.info('the gateway listens', { port, tls: cert !== undefined, anonymous: flags.anonymous });
+  await discoverEngines(
+    {
+      clock,
+      log,
+      engines: flags.engines,
+      slots: flags['slots-per-engine'],
+      tell: (endpoints) => gateway.tell({ endpoints }),
+    },
+    signal,
+  );
+  log.info('the gateway ends', { drainSeconds: flags['drain-seconds'] });
+  await clock.sleep(LEAVING_MS);
+  await gateway.stop(flags['drain-seconds'] * 1000);
+  for (const close of closing) close();
+  await probes.stop();
+}

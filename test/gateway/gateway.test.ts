@@ -1,0 +1,522 @@
+import { type IncomingMessage, type ServerResponse, createServer, request as httpRequest } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import Anthropic, { AuthenticationError as AnthropicKeyError } from '@anthropic-ai/sdk';
+import OpenAI, { AuthenticationError as OpenAiKeyError } from 'openai';
+import { afterEach, describe, expect, test } from 'vitest';
+import { type Endpoint, Gateway, type GatewayOptions, type Routing, parseApiKeys } from '../../src/gateway/index.ts';
+import { Metrics, silentLog } from '../../src/runtime/index.ts';
+import { type LoadedEngineOptions, loadedEngine } from '../support/loaded-engine.ts';
+import { scaledClock } from '../support/scaled-clock.ts';
+
+const KEY = 'sk-alice-0123456789';
+const LIMITS: GatewayOptions['limits'] = {
+  waiting: 100,
+  waitingBytes: 64 * 2 ** 20,
+  waitMs: 60_000,
+  perHolder: 100,
+  bodyBytes: 2 ** 20,
+  commentAfterMs: 5000,
+  silenceMs: 15_000,
+  blockedMs: 60_000,
+};
+/** The replica with the least work. */
+const leastLoad: Routing = {
+  work: () => 1,
+  choose: (_request, replicas) => replicas.toSorted((a, b) => a.work - b.work)[0]!,
+};
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end();
+});
+
+/** A gateway at a hundred times the speed of time. */
+async function gatewayTo(endpoints: readonly Endpoint[], over: Partial<GatewayOptions> = {}) {
+  const metrics = new Metrics();
+  const gateway = new Gateway({
+    clock: scaledClock(100),
+    log: silentLog,
+    metrics,
+    routing: leastLoad,
+    limits: LIMITS,
+    keys: parseApiKeys(`alice: ${KEY}\nbob: sk-bob-0123456789ab\n`),
+    certificate: undefined,
+    engineKey: undefined,
+    models: ['coder', 'gpt-4'],
+    ...over,
+  });
+  const url = `http://127.0.0.1:${await gateway.start(0, '127.0.0.1')}`;
+  ends.push(() => gateway.stop(0));
+  gateway.tell({ endpoints, maxModelLen: 8192 });
+  return { gateway, url, metrics };
+}
+
+const endpoint = (address: string, over: Partial<Endpoint> = {}): Endpoint => ({
+  id: address,
+  address,
+  state: 'Ready',
+  slots: 8,
+  ...over,
+});
+
+async function engine(over: Partial<LoadedEngineOptions> = {}) {
+  const loaded = await loadedEngine({ clock: scaledClock(100), ...over });
+  ends.push(() => loaded.server.close());
+  return loaded;
+}
+
+/** An engine that does what a test says. */
+async function scripted(handle: (request: IncomingMessage, response: ServerResponse) => void) {
+  const server = createServer(handle);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  ends.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const chat = (over: object = {}) => ({ model: 'coder', messages: [{ role: 'user', content: 'hello' }], ...over });
+
+const post = (url: string, path: string, body: unknown, headers: Record<string, string> = {}, signal?: AbortSignal) =>
+  fetch(`${url}${path}`, {
+    method: 'POST',
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${KEY}`, ...headers },
+    ...(signal && { signal }),
+  });
+
+const tools = [
+  {
+    type: 'function' as const,
+    function: { name: 'read_file', parameters: { type: 'object', properties: { path: { type: 'string' } } } },
+  },
+];
+
+describe('the official clients', () => {
+  test("OpenAI's completes a streamed conversation with a tool", async () => {
+    const { address } = await engine();
+    const { url, metrics } = await gatewayTo([endpoint(address)]);
+    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: KEY, maxRetries: 0 });
+    expect((await client.models.list()).data.map(({ id }) => id)).toEqual(['coder', 'gpt-4']);
+    const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'read_file src/main.ts' }];
+    const asked = await client.chat.completions.stream({ model: 'coder', messages, tools }).finalMessage();
+    const [call] = asked.tool_calls ?? [];
+    expect(call).toMatchObject({ type: 'function', function: { name: 'read_file' } });
+    messages.push(asked, { role: 'tool', tool_call_id: call!.id, content: 'console.log(1)' });
+    let said = '';
+    let usages = 0;
+    const stream = await client.chat.completions.create({ model: 'coder', messages, tools, stream: true });
+    for await (const chunk of stream) {
+      said += chunk.choices[0]!.delta.content ?? '';
+      if (chunk.usage) usages += 1;
+    }
+    expect(said).not.toBe('');
+    // It did not ask for the usage, which the gateway read all the same.
+    expect(usages).toBe(0);
+    const counted = await metrics.text();
+    expect(counted).toContain(
+      'qwen_coder_gateway_requests_total{key="alice",model="coder",operation="chat",code="200"} 2',
+    );
+    expect(counted).toMatch(/qwen_coder_gateway_tokens_total\{key="alice",model="coder",kind="generated"\} [1-9]/);
+    expect(counted).toMatch(/qwen_coder_gateway_time_to_first_token_seconds_count\{key="alice",model="coder"\} 2/);
+  });
+
+  test("OpenAI's gets the usage where it asks for it", async () => {
+    const { address } = await engine();
+    const { url } = await gatewayTo([endpoint(address)]);
+    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: KEY, maxRetries: 0 });
+    const messages = [{ role: 'user' as const, content: 'hello' }];
+    const stream = await client.chat.completions.create({
+      model: 'coder',
+      messages,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    let usage: OpenAI.CompletionUsage | null | undefined;
+    for await (const chunk of stream) usage = chunk.usage ?? usage;
+    expect(usage!.completion_tokens).toBeGreaterThan(0);
+    const whole = await client.chat.completions.create({ model: 'coder', messages });
+    expect(whole.usage!.prompt_tokens).toBeGreaterThan(0);
+  });
+
+  test("Anthropic's completes a streamed conversation with a tool", async () => {
+    const { address } = await engine();
+    const { url, metrics } = await gatewayTo([endpoint(address)]);
+    const client = new Anthropic({ baseURL: url, apiKey: KEY, maxRetries: 0 });
+    const offered = [{ name: 'read_file', input_schema: { type: 'object' as const, properties: { path: {} } } }];
+    const messages: Anthropic.MessageParam[] = [{ role: 'user', content: 'read_file src/main.ts' }];
+    const asking = { model: 'coder', max_tokens: 200, tools: offered };
+    const asked = await client.messages.stream({ ...asking, messages }).finalMessage();
+    const use = asked.content.find(({ type }) => type === 'tool_use') as Anthropic.ToolUseBlock;
+    expect(use.name).toBe('read_file');
+    messages.push(
+      { role: 'assistant', content: asked.content },
+      { role: 'user', content: [{ type: 'tool_result', tool_use_id: use.id, content: 'console.log(1)' }] },
+    );
+    const said = await client.messages.stream({ ...asking, messages }).finalText();
+    expect(said).not.toBe('');
+    expect((await client.messages.countTokens({ model: 'coder', messages })).input_tokens).toBeGreaterThan(0);
+    const counted = await metrics.text();
+    expect(counted).toMatch(/tokens_total\{key="alice",model="coder",kind="prompt"\} [1-9]/);
+  });
+
+  test('are told of a wrong key and of a stream that breaks, in their own errors', async () => {
+    const address = await scripted((request, response) => {
+      request.resume();
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const isMessages = request.url === '/v1/messages';
+      response.write(
+        isMessages
+          ? 'event: message_start\ndata: {"type":"message_start","message":{"content":[],"usage":{}}}\n\n'
+          : 'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n',
+      );
+      setTimeout(() => response.destroy(), 20);
+    });
+    const { url } = await gatewayTo([endpoint(address)]);
+    const messages = [{ role: 'user' as const, content: 'hello' }];
+    const openai = (apiKey: string) => new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
+    const anthropic = (apiKey: string) => new Anthropic({ baseURL: url, apiKey, maxRetries: 0 });
+    await expect(openai('sk-wrong-0123456789').chat.completions.create({ model: 'coder', messages })).rejects.toThrow(
+      OpenAiKeyError,
+    );
+    await expect(
+      anthropic('sk-wrong-0123456789').messages.create({ model: 'coder', max_tokens: 5, messages }),
+    ).rejects.toThrow(AnthropicKeyError);
+    await expect(openai(KEY).chat.completions.stream({ model: 'coder', messages }).finalMessage()).rejects.toThrow(
+      /ended in the middle of its answer/,
+    );
+    await expect(
+      anthropic(KEY).messages.stream({ model: 'coder', max_tokens: 5, messages }).finalMessage(),
+    ).rejects.toThrow(/ended in the middle of its answer/);
+  });
+});
+
+describe('what is refused', () => {
+  test.each([
+    ['//v1/models'],
+    ['/v1//models'],
+    ['/v1/%6dodels'],
+    ['/v1/models/'],
+    ['/v1/models/../models'],
+    ['/v1/%2e%2e/metrics'],
+    ['/metrics'],
+    ['/tokenize'],
+    ['/v1/embeddings'],
+    ['/V1/models'],
+    ['http://127.0.0.1/v1/models'],
+    ['/v1/models%00'],
+    ['/v1/models;a=b'],
+    ['*'],
+  ])('%s is nowhere', async (path) => {
+    const address = await scripted((_, response) => response.end('reached'));
+    const { url } = await gatewayTo([endpoint(address)]);
+    const { port } = new URL(url);
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const headers = { authorization: `Bearer ${KEY}` };
+      httpRequest({ host: '127.0.0.1', port, path, headers }, resolve).once('error', reject).end();
+    });
+    expect([answer.statusCode, await text(answer)]).toEqual([404, expect.stringContaining('nothing at this path')]);
+  });
+
+  test('another method, with the one that is taken', async () => {
+    const { url } = await gatewayTo([]);
+    const answer = await fetch(`${url}/v1/chat/completions`);
+    expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST']);
+  });
+
+  test.each([
+    { name: 'no key', headers: { authorization: '' } },
+    { name: 'a wrong key', headers: { authorization: 'Bearer sk-wrong-0123456789' } },
+    { name: 'a key in another scheme', headers: { authorization: `Basic ${KEY}` } },
+    { name: 'the beginning of a key', headers: { authorization: `Bearer ${KEY.slice(0, -1)}` } },
+  ])('$name, before anything reaches an engine', async ({ headers }) => {
+    let reached = 0;
+    const address = await scripted((_, response) => {
+      reached += 1;
+      response.end();
+    });
+    const { url } = await gatewayTo([endpoint(address)]);
+    const answer = await post(url, '/v1/chat/completions', chat(), headers);
+    expect([answer.status, answer.headers.get('www-authenticate')]).toEqual([401, 'Bearer']);
+    expect(await answer.text()).not.toContain('sk-');
+    expect(reached).toBe(0);
+  });
+
+  test.each([
+    { name: 'a body that is no JSON', body: '{"model":', status: 400, dialect: '/v1/chat/completions' },
+    { name: 'a body that is no object', body: '[1]', status: 400, dialect: '/v1/messages' },
+    { name: 'a body that is too large', body: 'x'.repeat(2 ** 20 + 1), status: 413, dialect: '/v1/messages' },
+  ])('$name', async ({ body, status, dialect }) => {
+    const { url } = await gatewayTo([]);
+    const answer = await post(url, dialect, body);
+    expect(answer.status).toBe(status);
+    const { type, error } = (await answer.json()) as { type?: string; error: { message: string } };
+    expect(type).toBe(dialect === '/v1/messages' ? 'error' : undefined);
+    expect(error.message).toMatch(/Send/);
+  });
+
+  test.each([
+    ['two lengths', 'Content-Length: 2\r\nContent-Length: 30\r\n\r\n{}'],
+    ['a length and chunks', 'Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+    ['a header folded over lines', 'X-A: b\r\n c\r\nContent-Length: 2\r\n\r\n{}'],
+    ['a space before the colon', 'Content-Length : 2\r\n\r\n{}'],
+    ['an encoding that is none', 'Transfer-Encoding: xchunked\r\n\r\n{}'],
+    ['a bare line feed', 'X-A: b\nContent-Length: 2\r\n\r\n{}'],
+    ['a zero byte in a header', 'X-A: \0\r\nContent-Length: 2\r\n\r\n{}'],
+    ['headers beyond 16 KiB', `X-A: ${'a'.repeat(17_000)}\r\nContent-Length: 2\r\n\r\n{}`],
+  ])('a request with %s ends its connection, and no engine hears of it', async (_, rest) => {
+    let reached = 0;
+    const address = await scripted((_request, response) => {
+      reached += 1;
+      response.end('{}');
+    });
+    const { url } = await gatewayTo([endpoint(address)]);
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${KEY}\r\n${rest}POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`,
+    );
+    const answer = await text(socket);
+    expect(answer).toMatch(/^HTTP\/1\.1 4\d\d /);
+    expect(answer.match(/HTTP\/1\.1/g)).toHaveLength(1);
+    expect(reached).toBe(0);
+  });
+});
+
+describe('an answer', () => {
+  test('carries nothing of the client to the engine but the body and a request id', async () => {
+    let seen: IncomingMessage['headers'] = {};
+    const address = await scripted((request, response) => {
+      seen = request.headers;
+      request.resume();
+      response.writeHead(200, { 'content-type': 'application/json', 'set-cookie': 'a=b', server: 'uvicorn' }).end('{}');
+    });
+    const { url } = await gatewayTo([endpoint(address)], { engineKey: 'internal' });
+    const headers = { cookie: 'c=d', 'x-request-id': 'abc-1', 'x-forwarded-for': '1.2.3.4' };
+    const answer = await post(url, '/v1/chat/completions', chat(), headers);
+    expect(seen).toEqual({
+      host: address,
+      connection: 'keep-alive',
+      'content-type': 'application/json',
+      'content-length': expect.any(String) as string,
+      'x-request-id': 'abc-1',
+      authorization: 'Bearer internal',
+    });
+    expect(answer.headers.get('x-request-id')).toBe('abc-1');
+    expect([answer.headers.get('set-cookie'), answer.headers.get('server')]).toEqual([null, null]);
+  });
+
+  test('frees its engine at once when the client leaves', async () => {
+    const { address, engine: loaded } = await engine({ stepSeconds: 1 });
+    const { url } = await gatewayTo([endpoint(address)]);
+    const leave = new AbortController();
+    const body = chat({ stream: true, ignore_eos: true, max_tokens: 4000 });
+    const answer = await post(url, '/v1/chat/completions', body, {}, leave.signal);
+    const reader = answer.body!.getReader();
+    await reader.read();
+    expect(loaded.load.running).toBe(1);
+    leave.abort();
+    await expect.poll(() => loaded.load.running).toBe(0);
+  });
+
+  test('is read from the engine only as fast as the client reads', async () => {
+    let sent = 0;
+    const address = await scripted((request, response) => {
+      request.resume();
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const event = `data: ${'x'.repeat(64 * 1024)}\n\n`;
+      const more = (): void => {
+        while (sent < 100 * 2 ** 20) {
+          sent += event.length;
+          if (!response.write(event)) {
+            response.once('drain', more);
+            return;
+          }
+        }
+        response.end();
+      };
+      more();
+    });
+    const { url } = await gatewayTo([endpoint(address)]);
+    const answer = await post(url, '/v1/chat/completions', chat({ stream: true }));
+    const reader = answer.body!.getReader();
+    await reader.read();
+    let before = -1;
+    await expect.poll(() => sent === before || ((before = sent), false), { interval: 100 }).toBe(true);
+    expect(sent).toBeLessThan(40 * 2 ** 20);
+    let read = 0;
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) read += chunk.value.length;
+    expect(sent).toBeGreaterThan(99 * 2 ** 20);
+    expect(read).toBeGreaterThan(60 * 2 ** 20);
+  });
+
+  test('of a client that reads nothing for a minute is cut off, and the place is free', async () => {
+    const address = await scripted((request, response) => {
+      request.resume();
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const event = `data: ${'x'.repeat(256 * 1024)}\n\n`;
+      const more = (): void => {
+        while (response.write(event) && !response.destroyed);
+        response.once('drain', more);
+      };
+      more();
+    });
+    const { url, metrics } = await gatewayTo([endpoint(address)]);
+    const body = JSON.stringify(chat({ stream: true }));
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').pause();
+    socket.once('error', () => {});
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${KEY}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    await expect
+      .poll(async () => await metrics.text(), { timeout: 10_000 })
+      .toContain('operation="chat",code="499"} 1');
+  });
+});
+
+describe('engines', () => {
+  test('one that cannot be reached is passed over, and comes back with its health', async () => {
+    const { address: good } = await engine();
+    const gone = await engine();
+    await gone.server.close();
+    const { url, metrics } = await gatewayTo([endpoint(gone.address, { id: 'a' }), endpoint(good, { id: 'b' })]);
+    const statuses: number[] = [];
+    for (let i = 0; i < 3; i += 1) statuses.push((await post(url, '/v1/chat/completions', chat())).status);
+    expect(statuses).toEqual([200, 200, 200]);
+    const counted = await metrics.text();
+    expect(counted).toContain('qwen_coder_gateway_replicas{state="Away"} 1');
+    expect(counted).toContain('qwen_coder_gateway_retries_total 1');
+    await engine({ port: Number(gone.address.split(':')[1]) });
+    await expect.poll(async () => await metrics.text()).toContain('qwen_coder_gateway_replicas{state="Ready"} 2');
+  });
+
+  test('one that stops and answers 503 is passed over', async () => {
+    const stopping = await engine();
+    const { address } = await engine();
+    await stopping.server.drain();
+    const { url } = await gatewayTo([endpoint(stopping.address), endpoint(address)]);
+    expect((await post(url, '/v1/chat/completions', chat())).status).toBe(200);
+  });
+
+  test('where two take nothing, the client may try again', async () => {
+    const address = await scripted((request, response) => {
+      request.resume();
+      response.writeHead(503).end();
+    });
+    const { url } = await gatewayTo([endpoint(address, { id: 'a' }), endpoint(address, { id: 'b' })]);
+    const answer = await post(url, '/v1/chat/completions', chat());
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5']);
+  });
+
+  test('a draining one finishes what it has and gets nothing new', async () => {
+    const old = await engine({ stepSeconds: 1 });
+    const young = await engine();
+    const { gateway, url } = await gatewayTo([endpoint(old.address)]);
+    const long = await post(url, '/v1/chat/completions', chat({ stream: true, ignore_eos: true, max_tokens: 50 }));
+    gateway.tell({ endpoints: [endpoint(old.address, { state: 'Draining' }), endpoint(young.address)] });
+    expect((await post(url, '/v1/chat/completions', chat())).status).toBe(200);
+    expect(old.engine.load.running).toBe(1);
+    gateway.tell({ endpoints: [endpoint(young.address)] });
+    expect(await long.text()).toMatch(/\[DONE\]\n\n$/);
+  });
+
+  test("an engine's own errors reach the client as they are", async () => {
+    const { address } = await engine();
+    const { url } = await gatewayTo([endpoint(address)]);
+    const answer = await post(url, '/v1/chat/completions', chat({ model: 'nobody' }));
+    expect(answer.status).toBe(404);
+    expect(await answer.text()).toContain('The model `nobody` does not exist.');
+  });
+});
+
+describe('with no engine', () => {
+  test('a stream is begun, told how things stand, and served when an engine is ready', async () => {
+    const { address } = await engine();
+    const { gateway, url } = await gatewayTo([]);
+    gateway.tell({ endpoints: [], notice: 'weights 40 %, 9 of 14 min' });
+    const answer = await post(url, '/v1/chat/completions', chat({ stream: true }));
+    expect(answer.status).toBe(200);
+    gateway.tell({ endpoints: [endpoint(address)] });
+    const said = await answer.text();
+    expect(said).toMatch(/^: weights 40 %, 9 of 14 min\n\n/);
+    expect(said).toMatch(/data: \[DONE\]\n\n$/);
+  });
+
+  test('a request that is no stream waits without a word', async () => {
+    const { address } = await engine();
+    const { gateway, url, metrics } = await gatewayTo([]);
+    const answer = post(url, '/v1/chat/completions', chat());
+    await expect.poll(async () => await metrics.text()).toContain('qwen_coder_gateway_held 1');
+    gateway.tell({ endpoints: [endpoint(address)] });
+    expect((await answer).status).toBe(200);
+  });
+
+  test('the wait ends with 503 and Retry-After, and with an event where the stream has begun', async () => {
+    const { gateway, url } = await gatewayTo([], { limits: { ...LIMITS, waitMs: 20_000 } });
+    gateway.tell({ endpoints: [], notice: 'suspended' });
+    const [whole, stream] = await Promise.all([
+      post(url, '/v1/chat/completions', chat()),
+      post(url, '/v1/messages', chat({ stream: true, max_tokens: 5 })),
+    ]);
+    expect([whole.status, whole.headers.get('retry-after')]).toEqual([503, '10']);
+    expect(await whole.text()).toContain('No engine is ready: suspended, and the request has waited for 20 s.');
+    expect([stream.status, await stream.text()]).toEqual([
+      200,
+      expect.stringMatching(/\n\nevent: error\ndata: \{"type":"error","error":\{"type":"overloaded_error"/),
+    ]);
+  });
+
+  test('so many wait, and the next is refused at once', async () => {
+    const { url } = await gatewayTo([], { limits: { ...LIMITS, waiting: 2, waitMs: 50_000 } });
+    const answers = Array.from({ length: 3 }, () => post(url, '/v1/chat/completions', chat()));
+    const refused = await Promise.race(answers);
+    expect(refused.status).toBe(503);
+    expect(await refused.text()).toContain('2 requests wait already');
+    await Promise.all(answers);
+  });
+
+  test('health says so, and models are told all the same', async () => {
+    const { gateway, url } = await gatewayTo([]);
+    expect((await fetch(`${url}/health`)).status).toBe(503);
+    const models = await fetch(`${url}/v1/models`, { headers: { 'x-api-key': KEY } });
+    expect(await models.json()).toMatchObject({ data: [{ id: 'coder', max_model_len: 8192 }, { id: 'gpt-4' }] });
+    gateway.tell({ endpoints: [endpoint('127.0.0.1:1')] });
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+  });
+});
+
+describe('keys', () => {
+  test('that are rotated hold from then on, without a restart', async () => {
+    const { address } = await engine();
+    const { gateway, url } = await gatewayTo([endpoint(address)]);
+    const status = async (key: string) =>
+      (await post(url, '/v1/chat/completions', chat(), { authorization: `Bearer ${key}` })).status;
+    gateway.useKeys(parseApiKeys('alice: sk-alice-new-0123456'));
+    expect([await status(KEY), await status('sk-alice-new-0123456')]).toEqual([401, 200]);
+  });
+
+  test('that have too many requests are told to wait; others are served', async () => {
+    const { address } = await engine({ stepSeconds: 1 });
+    const { url } = await gatewayTo([endpoint(address)], { limits: { ...LIMITS, perHolder: 1 } });
+    const leave = new AbortController();
+    const long = chat({ stream: true, ignore_eos: true, max_tokens: 4000 });
+    await post(url, '/v1/chat/completions', long, {}, leave.signal);
+    const second = await post(url, '/v1/chat/completions', chat());
+    expect([second.status, second.headers.get('retry-after')]).toEqual([429, '5']);
+    const bob = await post(url, '/v1/chat/completions', chat(), { authorization: 'Bearer sk-bob-0123456789ab' });
+    expect(bob.status).toBe(200);
+    leave.abort();
+  });
+});
+
+test('its own end loses nothing: what is under way finishes, and nothing new is taken', async () => {
+  const { address } = await engine({ stepSeconds: 0.5 });
+  const { gateway, url } = await gatewayTo([endpoint(address)]);
+  const body = chat({ stream: true, ignore_eos: true, max_tokens: 100 });
+  const answers = await Promise.all(Array.from({ length: 8 }, () => post(url, '/v1/chat/completions', body)));
+  const stopped = gateway.stop(540_000);
+  for (const answer of answers) expect(await answer.text()).toMatch(/\[DONE\]\n\n$/);
+  await stopped;
+  await expect(post(url, '/v1/chat/completions', chat())).rejects.toThrow('fetch failed');
+});
