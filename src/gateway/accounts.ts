@@ -1,4 +1,5 @@
-import type { Log, Metrics } from '../runtime/index.ts';
+import type { Metrics } from '../runtime/index.ts';
+import type { AccessLog } from './access-log.ts';
 import { OPERATION_NAMES } from './operations.ts';
 import type { Usage } from './usage.ts';
 
@@ -18,9 +19,9 @@ export interface Account {
   /** Time that it waited for a place. */
   readonly heldMs: number;
   /** From the request's arrival to the first bytes of an engine. */
-  readonly firstMs: number | undefined;
-  /** From the first to the last bytes of an engine. */
-  readonly streamMs: number | undefined;
+  readonly firstMs?: number | undefined;
+  /** From the first to the last bytes of a stream of an engine. */
+  readonly streamMs?: number | undefined;
   readonly usage: Usage | undefined;
 }
 
@@ -35,7 +36,7 @@ const MOST_MODELS = 20;
 
 /** Counts what was served to whom, and writes one line a request. No prompt and no answer is in either. */
 export class Accounts {
-  readonly #log: Log;
+  readonly #log: AccessLog;
   readonly #requests;
   readonly #tokens;
   readonly #first;
@@ -43,7 +44,7 @@ export class Accounts {
   readonly #held;
   readonly #retries;
 
-  constructor(metrics: Metrics, log: Log) {
+  constructor(metrics: Metrics, log: AccessLog) {
     this.#log = log;
     const key = { atMost: MOST_HOLDERS };
     const model = { atMost: MOST_MODELS };
@@ -94,7 +95,6 @@ export class Accounts {
       if (streamMs !== undefined && usage.generatedTokens > 1)
         this.#inter.observe({ key, model }, streamMs / 1000 / (usage.generatedTokens - 1));
     }
-    const { milliseconds, ...rest } = account;
-    this.#log.info('a request has ended', { ...rest, milliseconds: Math.round(milliseconds) });
+    this.#log.write(account);
   }
 }

@@ -86,48 +86,39 @@ export class Admission {
   }
 
   /**
+   * Takes a place where one is free, which most requests find; the answer gives it back, once.
+   *
+   * **Fails when** the key has too many: a `Refusal`.
+   */
+  tryEnter(entry: Entry): (() => void) | undefined {
+    if (this.#waiting > 0 || this.#inFlight >= this.#options.capacity()) return undefined;
+    this.#virtual = this.#comes(entry);
+    this.#inFlight += 1;
+    return this.#place(entry.holder);
+  }
+
+  /**
    * Waits for a place; the answer gives it back, once.
    *
    * **Fails when** too many wait, the key has too many, or the wait takes too long: a `Refusal`. When `signal` aborts: its reason.
    */
   async enter(entry: Entry, signal: AbortSignal): Promise<() => void> {
+    const place = this.tryEnter(entry);
+    if (place) return place;
     const { limits, outlook } = this.#options;
-    const present = this.#present.get(entry.holder) ?? 0;
-    if (present >= limits.perHolder) {
-      throw new Refusal(
-        'TooManyRequests',
-        `This key has ${present} requests under way, which is as many as it may have. Wait for one of them.`,
-        5,
-      );
-    }
-    const hasRoom = this.#waiting === 0 && this.#inFlight < this.#options.capacity();
-    if (!hasRoom && (this.#waiting >= limits.waiting || this.#waitingBytes + entry.bytes > limits.waitingBytes)) {
+    if (this.#waiting >= limits.waiting || this.#waitingBytes + entry.bytes > limits.waitingBytes) {
       const { text, retryAfterSeconds } = outlook();
       throw new Refusal('NoEngine', `${text}, and ${this.#waiting} requests wait already.`, retryAfterSeconds);
     }
     signal.throwIfAborted();
-    this.#present.set(entry.holder, present + 1);
-    const start = Math.max(this.#virtual, this.#ends.get(entry.holder) ?? 0);
-    this.#ends.set(entry.holder, start + entry.work);
-    if (!hasRoom) {
-      try {
-        await this.#wait(entry, start, signal);
-      } catch (error) {
-        this.#goes(entry.holder);
-        throw error;
-      }
-    } else {
-      this.#virtual = start;
-      this.#inFlight += 1;
-    }
-    let isIn = true;
-    return () => {
-      if (!isIn) return;
-      isIn = false;
-      this.#inFlight -= 1;
+    const start = this.#comes(entry);
+    try {
+      await this.#wait(entry, start, signal);
+    } catch (error) {
       this.#goes(entry.holder);
-      this.fill();
-    };
+      throw error;
+    }
+    return this.#place(entry.holder);
   }
 
   /** Lets in whom there is room for. To be called when capacity grows. */
@@ -140,6 +131,33 @@ export class Admission {
       room -= 1;
       next.admit();
     }
+  }
+
+  /** Counts a request of a holder; the virtual time at which its turn begins. */
+  #comes({ holder, work }: Entry): number {
+    const present = this.#present.get(holder) ?? 0;
+    if (present >= this.#options.limits.perHolder) {
+      throw new Refusal(
+        'TooManyRequests',
+        `This key has ${present} requests under way, which is as many as it may have. Wait for one of them.`,
+        5,
+      );
+    }
+    this.#present.set(holder, present + 1);
+    const start = Math.max(this.#virtual, this.#ends.get(holder) ?? 0);
+    this.#ends.set(holder, start + work);
+    return start;
+  }
+
+  #place(holder: string): () => void {
+    let isIn = true;
+    return () => {
+      if (!isIn) return;
+      isIn = false;
+      this.#inFlight -= 1;
+      this.#goes(holder);
+      this.fill();
+    };
   }
 
   #wait(entry: Entry, start: number, signal: AbortSignal): Promise<void> {

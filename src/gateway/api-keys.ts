@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 
 /** A key that a client may present. */
 interface ApiKey {
@@ -7,7 +7,7 @@ interface ApiKey {
   readonly digest: Buffer;
 }
 
-const digestOf = (secret: string): Buffer => createHash('sha256').update(secret).digest();
+const digestOf = (secret: string): Buffer => hash('sha256', secret, 'buffer');
 
 const NAME = /^[A-Za-z0-9][\w.@-]{0,62}$/;
 

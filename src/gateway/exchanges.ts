@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Account, Accounts } from './accounts.ts';
-import type { Admission } from './admission.ts';
+import type { Admission, Entry } from './admission.ts';
 import { type ApiKeys, presentedKey } from './api-keys.ts';
 import { type Generation, readGeneration } from './generation.ts';
 import { type Operation, dialectAt, operationAt } from './operations.ts';
@@ -158,9 +158,8 @@ export class Exchanges {
       requestId,
       operation: operation?.name ?? 'unknown',
       status,
-      milliseconds: clock.monotonic() - startMs,
-      firstMs: answer?.firstMs === undefined ? undefined : answer.firstMs - startMs,
-      streamMs: answer?.firstMs === undefined ? undefined : answer.lastChunkMs! - answer.firstMs,
+      milliseconds: Math.round(clock.monotonic() - startMs),
+      ...answer?.times(startMs),
       usage: answer && operation?.kind === 'Generation' ? usageOf(answer) : undefined,
     };
     accounts.book(account);
@@ -237,9 +236,6 @@ export class Exchanges {
     });
     progress.answer = answer;
     if (generation.isStream) this.#streams.add(answer);
-    const left = new AbortController();
-    const onClose = (): void => left.abort(new Error('the client has left'));
-    response.once('close', onClose);
     const heldSince = now();
     const stopComments = generation.isStream
       ? clock.schedule(limits.commentAfterMs, () =>
@@ -249,17 +245,29 @@ export class Exchanges {
     let leave: (() => void) | undefined;
     try {
       const work = routing.work(generation);
-      leave = await admission.enter({ holder: progress.holder, work, bytes: generation.bytes.length }, left.signal);
+      const entry = { holder: progress.holder, work, bytes: generation.bytes.length };
+      leave = admission.tryEnter(entry) ?? (await this.#wait(entry, response));
       stopComments?.();
-      progress.heldMs = now() - heldSince;
+      progress.heldMs = Math.round(now() - heldSince);
       return await this.#ask(exchange, progress, generation, answer, work);
     } catch (error) {
       if (answer.hasLeft) return 'Left';
       throw error;
     } finally {
       stopComments?.();
-      response.off('close', onClose);
       leave?.();
+    }
+  }
+
+  /** Waits for a place as long as the client does. */
+  async #wait(entry: Entry, response: ServerResponse): Promise<() => void> {
+    const left = new AbortController();
+    const onClose = (): void => left.abort(new Error('the client has left'));
+    response.once('close', onClose);
+    try {
+      return await this.#options.admission.enter(entry, left.signal);
+    } finally {
+      response.off('close', onClose);
     }
   }
 

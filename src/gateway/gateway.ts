@@ -1,5 +1,6 @@
 import type { Clock } from '../runtime/clock.ts';
 import type { Log, Metrics } from '../runtime/index.ts';
+import type { AccessLog } from './access-log.ts';
 import { Accounts } from './accounts.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import type { ApiKeys } from './api-keys.ts';
@@ -11,6 +12,7 @@ import { type Endpoint, Replicas } from './replicas.ts';
 export interface GatewayOptions {
   readonly clock: Clock;
   readonly log: Log;
+  readonly accessLog: AccessLog;
   readonly metrics: Metrics;
   readonly routing: Routing;
   readonly limits: AdmissionLimits & ExchangeLimits;
@@ -62,7 +64,7 @@ export class Gateway {
     this.#exchanges = new Exchanges({
       clock,
       log,
-      accounts: new Accounts(metrics, log),
+      accounts: new Accounts(metrics, options.accessLog),
       admission: this.#admission,
       replicas: this.#replicas,
       routing,

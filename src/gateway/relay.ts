@@ -54,10 +54,8 @@ export class Answer {
   #hasLeft = false;
   #lastMs: number;
   #blockedMs: number | undefined;
-  /** When the first and the last bytes of the engine came. */
-  firstMs: number | undefined;
-  lastChunkMs: number | undefined;
-  bytes = 0;
+  #firstMs: number | undefined;
+  #lastChunkMs = 0;
   #head: Buffer | undefined;
   #tail: readonly Buffer[] = [];
   readonly #onClose = (): void => this.#leave();
@@ -80,6 +78,13 @@ export class Answer {
   /** The first event, and the end of the answer: where the usage stands. */
   get ends(): { readonly head: string; readonly tail: string } {
     return { head: this.#head?.toString('utf8') ?? '', tail: Buffer.concat(this.#tail).toString('utf8') };
+  }
+
+  /** When the engine's first bytes came after `startMs`, and how long its stream went on from there, in milliseconds. */
+  times(startMs: number): { readonly firstMs?: number; readonly streamMs?: number } {
+    if (this.#firstMs === undefined) return {};
+    const firstMs = Math.round(this.#firstMs - startMs);
+    return this.#isStream ? { firstMs, streamMs: Math.round(this.#lastChunkMs - this.#firstMs) } : { firstMs };
   }
 
   /** Begins a stream before an engine has answered, and says why. */
@@ -185,8 +190,8 @@ export class Answer {
 
   #pass(chunk: Buffer): boolean {
     const now = this.#options.now();
-    this.firstMs ??= now;
-    this.lastChunkMs = now;
+    this.#firstMs ??= now;
+    this.#lastChunkMs = now;
     if (!this.#isStream) {
       this.#remember(chunk);
       return this.#write(chunk);
@@ -215,7 +220,6 @@ export class Answer {
   }
 
   #write(chunk: Buffer): boolean {
-    this.bytes += chunk.length;
     this.#lastMs = this.#options.now();
     return this.#options.response.write(chunk);
   }

@@ -6,17 +6,26 @@ import { Refusal } from './refusal.ts';
  *
  * **Fails when** it is larger: a `Refusal`, before the rest is read. When the client goes: an error.
  */
-export async function readBody(request: IncomingMessage, mostBytes: number): Promise<Buffer> {
-  const announced = Number(request.headers['content-length'] ?? 0);
-  if (announced > mostBytes) throw tooLarge(mostBytes);
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > mostBytes) throw tooLarge(mostBytes);
-    chunks.push(chunk);
-  }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
+export function readBody(request: IncomingMessage, mostBytes: number): Promise<Buffer> {
+  // An iterator would cost as much as the rest of the head.
+  return new Promise((resolve, reject) => {
+    if (Number(request.headers['content-length'] ?? 0) > mostBytes) {
+      reject(tooLarge(mostBytes));
+      return;
+    }
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > mostBytes) {
+        request.pause();
+        reject(tooLarge(mostBytes));
+      } else chunks.push(chunk);
+    });
+    request.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)));
+    request.once('error', reject);
+    request.once('aborted', () => reject(new Error('the client has left')));
+  });
 }
 
 const tooLarge = (mostBytes: number): Refusal =>

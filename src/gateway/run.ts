@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { GatewayFlags } from '../options.ts';
 import { type Log, Metrics, Probes, systemClock } from '../runtime/index.ts';
+import { AccessLog, toStandardOutput } from './access-log.ts';
 import { parseApiKeys } from './api-keys.ts';
 import { discoverEngines } from './engine-discovery.ts';
 import { Gateway } from './gateway.ts';
@@ -28,9 +29,11 @@ export async function runGateway(flags: GatewayFlags, log: Log, signal: AbortSig
   const keysFile = flags['api-keys-file'];
   const [cert, key] = await Promise.all([read(flags['tls-cert-file']), read(flags['tls-key-file'])]);
   const keys = await read(keysFile);
+  const accessLog = new AccessLog({ clock, write: toStandardOutput });
   const gateway = new Gateway({
     clock,
     log,
+    accessLog,
     metrics,
     routing: leastLoad,
     limits: {
@@ -80,6 +83,7 @@ export async function runGateway(flags: GatewayFlags, log: Log, signal: AbortSig
   log.info('the gateway ends', { drainSeconds: flags['drain-seconds'] });
   await clock.sleep(LEAVING_MS);
   await gateway.stop(flags['drain-seconds'] * 1000);
+  accessLog.flush();
   for (const close of closing) close();
   await probes.stop();
 }

@@ -11,6 +11,10 @@ const benches: Readonly<Record<string, Bench>> = {
     about: 'resources to converged children on a real control plane, against a bare loop of the same applies',
     run: async (args) => (await import('./reconcile.ts')).run(args),
   },
+  gateway: {
+    about: 'the gateway against direct access and nginx, per CPU second of the proxy',
+    run: async (args) => (await import('./gateway.ts')).run(args),
+  },
   planner: {
     about: "what a plan costs, and whether the memory model answers as vLLM's own KV planner does",
     run: async (args) => (await import('./planner.ts')).run(args),

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import Anthropic, { AuthenticationError as AnthropicKeyError } from '@anthropic-ai/sdk';
 import OpenAI, { AuthenticationError as OpenAiKeyError } from 'openai';
 import { afterEach, describe, expect, test } from 'vitest';
+import { AccessLog } from '../../src/gateway/access-log.ts';
 import { type Endpoint, Gateway, type GatewayOptions, type Routing, parseApiKeys } from '../../src/gateway/index.ts';
 import { Metrics, silentLog } from '../../src/runtime/index.ts';
 import { type LoadedEngineOptions, loadedEngine } from '../support/loaded-engine.ts';
@@ -34,9 +35,12 @@ afterEach(async () => {
 /** A gateway at a hundred times the speed of time. */
 async function gatewayTo(endpoints: readonly Endpoint[], over: Partial<GatewayOptions> = {}) {
   const metrics = new Metrics();
+  const clock = scaledClock(100);
+  let logged = '';
   const gateway = new Gateway({
-    clock: scaledClock(100),
+    clock,
     log: silentLog,
+    accessLog: new AccessLog({ clock, write: (lines) => void (logged += lines) }),
     metrics,
     routing: leastLoad,
     limits: LIMITS,
@@ -49,7 +53,7 @@ async function gatewayTo(endpoints: readonly Endpoint[], over: Partial<GatewayOp
   const url = `http://127.0.0.1:${await gateway.start(0, '127.0.0.1')}`;
   ends.push(() => gateway.stop(0));
   gateway.tell({ endpoints, maxModelLen: 8192 });
-  return { gateway, url, metrics };
+  return { gateway, url, metrics, logged: () => logged };
 }
 
 const endpoint = (address: string, over: Partial<Endpoint> = {}): Endpoint => ({
@@ -519,4 +523,36 @@ test('its own end loses nothing: what is under way finishes, and nothing new is 
   for (const answer of answers) expect(await answer.text()).toMatch(/\[DONE\]\n\n$/);
   await stopped;
   await expect(post(url, '/v1/chat/completions', chat())).rejects.toThrow('fetch failed');
+});
+
+test('a request leaves one line: who, what, how long and how much, and no word of what was said', async () => {
+  const { address } = await engine();
+  const { url, logged } = await gatewayTo([endpoint(address, { id: 'uid-0' })]);
+  const body = chat({ stream: true, messages: [{ role: 'user', content: 'my secret plan' }] });
+  const headers = { 'x-request-id': 'abc-1', 'user-agent': 'secret agent' };
+  expect(await (await post(url, '/v1/chat/completions?secret=1', body, headers)).text()).toContain('data: ');
+  await fetch(`${url}/health`);
+  await expect.poll(logged).not.toBe('');
+  expect(JSON.parse(logged())).toEqual({
+    level: 'info',
+    time: expect.any(String) as string,
+    msg: 'a request has ended',
+    requestId: 'abc-1',
+    operation: 'chat',
+    holder: 'alice',
+    model: 'coder',
+    status: 200,
+    replica: 'uid-0',
+    retries: 0,
+    heldMs: expect.any(Number) as number,
+    milliseconds: expect.any(Number) as number,
+    firstMs: expect.any(Number) as number,
+    streamMs: expect.any(Number) as number,
+    usage: {
+      promptTokens: expect.any(Number) as number,
+      cachedTokens: 0,
+      generatedTokens: expect.any(Number) as number,
+    },
+  });
+  expect(logged()).not.toMatch(/secret|sk-/);
 });

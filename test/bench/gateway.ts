@@ -1,0 +1,243 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { parseArgs } from 'node:util';
+import { freePort } from '../cluster/ports.ts';
+import type { Load, Measured } from './gateway/client.ts';
+import { findNginx, nginxArguments } from './gateway/nginx.ts';
+import { findProgram } from './measured-operator.ts';
+import { processFigures } from './process-figures.ts';
+
+const usage = `The gateway against direct access and nginx as a plain reverse proxy, on loopback, per CPU second of the proxy.
+
+  npm run bench -- gateway [options]
+
+  --requests <n>      of each closed loop (20000)
+  --seconds <n>       of the open loop at 500 requests a second (20)
+  --growth <n>        requests after which memory is looked at again (100000)
+  --idle-streams <n>  streams that stay open meanwhile (1000)
+  --nginx <path>      nginx (an installed one, else Debian's package)
+`;
+
+const KEY = 'sk-bench-0123456789';
+const RATE = 500;
+const STREAMS = 256;
+const EVENTS = 400;
+
+interface Proxy {
+  readonly name: string;
+  readonly port: number;
+  /** Undefined for direct access. */
+  readonly pid: number | undefined;
+}
+
+interface Row {
+  readonly measured: Measured;
+  /** Of the proxy. */
+  readonly cpuSeconds: number;
+}
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      requests: { type: 'string', default: '20000' },
+      seconds: { type: 'string', default: '20' },
+      growth: { type: 'string', default: '100000' },
+      'idle-streams': { type: 'string', default: '1000' },
+      nginx: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(usage);
+    return;
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'qwen-coder-gateway-'));
+  const children: ChildProcess[] = [];
+  process.once('exit', () => {
+    for (const child of children) child.kill('SIGKILL');
+  });
+  try {
+    const nginx = await findNginx(values.nginx);
+    const originPort = await freePort();
+    const origin = here('origin.ts', [String(originPort)]);
+    children.push(origin);
+    await once(origin.stdout!, 'data');
+    const proxies: Proxy[] = [{ name: 'direct', port: originPort, pid: undefined }];
+
+    const nginxPort = await freePort();
+    const started = spawn(nginx, await nginxArguments(folder, nginxPort, originPort), { stdio: 'ignore' });
+    children.push(started);
+    proxies.push({ name: 'nginx', port: nginxPort, pid: started.pid });
+
+    const gateway = await startGateway(folder, originPort);
+    children.push(gateway.child);
+    proxies.push({ name: 'gateway', port: gateway.port, pid: gateway.child.pid });
+    for (const { port } of proxies) await answers(port);
+
+    const requests = Number(values.requests);
+    const small = await each(proxies, { body: chat(1024), requests, connections: 64 });
+    const large = await each(proxies, { body: chat(8192), requests, connections: 64 });
+    const streams = await each(proxies, {
+      body: chat(1024, { stream: true, max_tokens: EVENTS, pace: 5, stream_options: { include_usage: true } }),
+      requests: STREAMS,
+      connections: STREAMS,
+    });
+    const open = await each(proxies, {
+      body: chat(1024),
+      requests: RATE * Number(values.seconds),
+      perSecond: RATE,
+    });
+
+    const idle = await idleStreams(gateway.port, Number(values['idle-streams']));
+    await measure(proxies[2]!, { body: chat(1024), requests: 5000, connections: 64 });
+    const before = processFigures(gateway.child.pid!).rssMiB;
+    await measure(proxies[2]!, { body: chat(1024), requests: Number(values.growth), connections: 64 });
+    const after = processFigures(gateway.child.pid!).rssMiB;
+    idle();
+
+    const perSecond = (rows: readonly Row[], index: number, things: number): number => things / rows[index]!.cpuSeconds;
+    const ratio = (rows: readonly Row[]): number => round(rows[1]!.cpuSeconds / rows[2]!.cpuSeconds);
+    const added = (index: number, of: 'p50Ms' | 'p99Ms'): number =>
+      round(open[index]!.measured[of] - open[0]!.measured[of]);
+    table([
+      ['', 'nginx', 'gateway', 'gateway / nginx'],
+      [
+        'requests of 1 KiB a CPU second',
+        whole(perSecond(small, 1, requests)),
+        whole(perSecond(small, 2, requests)),
+        ratio(small),
+      ],
+      [
+        'requests of 8 KiB a CPU second',
+        whole(perSecond(large, 1, requests)),
+        whole(perSecond(large, 2, requests)),
+        ratio(large),
+      ],
+      [
+        `events of ${STREAMS} streams a CPU second`,
+        whole(perSecond(streams, 1, STREAMS * EVENTS)),
+        whole(perSecond(streams, 2, STREAMS * EVENTS)),
+        ratio(streams),
+      ],
+      [`added at ${RATE} requests/s, p50, ms`, added(1, 'p50Ms'), added(2, 'p50Ms'), ''],
+      [`added at ${RATE} requests/s, p99, ms`, added(1, 'p99Ms'), added(2, 'p99Ms'), ''],
+      [`RSS of the gateway, ${values['idle-streams']} idle streams, MiB`, '', whole(before), ''],
+      [`the same after ${values.growth} requests`, '', whole(after), ''],
+    ]);
+    const failed = [...small, ...large, ...streams, ...open].reduce((sum, { measured }) => sum + measured.failed, 0);
+    process.stdout.write(
+      `${JSON.stringify({
+        rpsRatioToNginx: ratio(small),
+        rpsRatioToNginx8KiB: ratio(large),
+        chunkRatioToNginx: ratio(streams),
+        addedP50Ms: added(2, 'p50Ms'),
+        addedP99Ms: added(2, 'p99Ms'),
+        rssMiB: round(after),
+        rssGrowthMiB: round(after - before),
+        failed,
+      })}\n`,
+    );
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+    await rm(folder, { recursive: true });
+  }
+}
+
+const here = (file: string, args: readonly string[]): ChildProcess =>
+  spawn(process.execPath, [new URL(`gateway/${file}`, import.meta.url).pathname, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+
+async function startGateway(folder: string, originPort: number): Promise<{ child: ChildProcess; port: number }> {
+  const program = findProgram((line) => process.stderr.write(`${line}\n`));
+  const [port, httpPort] = [await freePort(), await freePort()];
+  const keys = join(folder, 'keys');
+  await writeFile(keys, `bench: ${KEY}\n`);
+  const flags = {
+    port: String(port),
+    'http-port': String(httpPort),
+    models: 'coder',
+    'api-keys-file': keys,
+    engines: `127.0.0.1:${originPort}`,
+    'slots-per-engine': '4096',
+    'requests-per-key': '100000',
+  };
+  const args = [program.path, 'gateway', ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  return { child, port };
+}
+
+/** A conversation whose body has about so many bytes. */
+const chat = (bytes: number, over: object = {}): string => {
+  const body = (content: string) => JSON.stringify({ model: 'coder', messages: [{ role: 'user', content }], ...over });
+  return body('x'.repeat(Math.max(0, bytes - body('').length)));
+};
+
+const headers = { authorization: `Bearer ${KEY}` };
+
+async function measure({ port, pid }: Proxy, load: Omit<Load, 'url' | 'headers'>): Promise<Row> {
+  const url = `http://127.0.0.1:${port}/v1/chat/completions`;
+  const before = pid === undefined ? 0 : processFigures(pid).cpuSeconds;
+  const client = here('client.ts', [JSON.stringify({ ...load, url, headers } satisfies Load)]);
+  const measured = JSON.parse(await text(client.stdout!)) as Measured;
+  return { measured, cpuSeconds: pid === undefined ? 0 : processFigures(pid).cpuSeconds - before };
+}
+
+/** Each proxy in turn, after a warm-up. */
+async function each(proxies: readonly Proxy[], load: Omit<Load, 'url' | 'headers'>): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const proxy of proxies) {
+    await measure(proxy, { ...load, requests: Math.min(load.requests, 2000) });
+    const row = await measure(proxy, load);
+    const { failed, seconds } = row.measured;
+    process.stderr.write(
+      `${proxy.name}: ${seconds.toFixed(1)} s, ${row.cpuSeconds.toFixed(2)} CPU s, ${failed} failed\n`,
+    );
+    rows.push(row);
+  }
+  return rows;
+}
+
+/** Opens streams that say nothing after their first event; the answer closes them. */
+async function idleStreams(port: number, count: number): Promise<() => void> {
+  const leave = new AbortController();
+  const body = chat(1024, { stream: true, max_tokens: 2, pace: 3_600_000 });
+  const answers = Array.from({ length: count }, () =>
+    fetch(`http://127.0.0.1:${port}/v1/chat/completions`, { method: 'POST', headers, body, signal: leave.signal }),
+  );
+  for (const answer of await Promise.all(answers)) {
+    if (!answer.ok) throw new Error(`a stream was answered ${answer.status}`);
+  }
+  return () => leave.abort();
+}
+
+async function answers(port: number): Promise<void> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      const answer = await fetch(`http://127.0.0.1:${port}/health`);
+      await answer.text();
+      if (answer.ok) return;
+    } catch (error) {
+      if (tries > 100) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+const round = (value: number): number => Math.round(value * 1000) / 1000;
+const whole = (value: number): string => Math.round(value).toLocaleString('en');
+
+function table(rows: readonly (readonly (string | number)[])[]): void {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => String(row[column]).length)));
+  for (const row of rows) {
+    const cells = row.map((cell, column) =>
+      column === 0 ? String(cell).padEnd(widths[0]!) : String(cell).padStart(widths[column]!),
+    );
+    process.stdout.write(`${cells.join('  ')}\n`);
+  }
+}
