@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { text } from 'node:stream/consumers';
 import packageJson from '../package.json' with { type: 'json' };
 import { customResourceDefinition } from './api/index.ts';
+import { toStandardOutput } from './gateway/access-log.ts';
 import { runGateway } from './gateway/run.ts';
 import { rbac } from './install/rbac.ts';
 import { PROGRAM, runOperator } from './operator.ts';
@@ -67,7 +68,7 @@ ${flagsHelp(GatewayFlags)}`,
       const flags = gatewayFlags(args, process.env);
       const stop = new AbortController();
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
-      await runGateway(flags, jsonLog({ level: flags['log-level'] }), stop.signal);
+      await runGateway(flags, jsonLog({ level: flags['log-level'] }), toStandardOutput, stop.signal);
       return 0;
     },
   },

@@ -58,6 +58,12 @@ export type OperatorOptions = z.output<typeof Options>;
 export const GatewayFlags = z.strictObject({
   port: flag.number(0, 65535).default(8000).describe('Port that clients talk to.'),
   'http-port': flag.number(0, 65535).default(8080).describe('Port of /healthz, /readyz and /metrics.'),
+  'control-port': flag.number(0, 65535).default(8001).describe('Port that the operator connects to.'),
+  'control-key-file': z
+    .string()
+    .min(1)
+    .optional()
+    .describe('File with the key that the operator shows; without it nobody is listened for.'),
   models: flag.list.describe('Comma-separated names that the model is asked by, its own first.'),
   'api-keys-file': z
     .string()
@@ -68,7 +74,10 @@ export const GatewayFlags = z.strictObject({
   'engine-key-file': z.string().min(1).optional().describe('File with the key that engines ask for.'),
   'tls-cert-file': z.string().min(1).optional().describe('Certificate chain as PEM; read again when it changes.'),
   'tls-key-file': z.string().min(1).optional().describe('Private key of the certificate as PEM.'),
-  engines: z.string().min(1).describe('HOST:PORT of the engines; every address of the host is one.'),
+  engines: z
+    .string()
+    .min(1)
+    .describe('HOST:PORT of the engines; every address of the host is one, as long as the operator says nothing else.'),
   'slots-per-engine': flag
     .number(1, 4096)
     .default(256)

@@ -43,6 +43,8 @@ export class Accounts {
   readonly #inter;
   readonly #held;
   readonly #retries;
+  #answered = 0;
+  #firstMs = 0;
 
   constructor(metrics: Metrics, log: AccessLog) {
     this.#log = log;
@@ -82,12 +84,21 @@ export class Accounts {
     });
   }
 
+  /** Requests that had an answer, and the sum of their times to the first token in milliseconds. */
+  get totals(): { readonly answered: number; readonly firstMs: number } {
+    return { answered: this.#answered, firstMs: this.#firstMs };
+  }
+
   book(account: Account): void {
     const { holder: key, model, operation, status, firstMs, streamMs, heldMs, usage } = account;
     this.#requests.inc({ key, model, operation, code: String(status) });
     if (account.retries > 0) this.#retries.inc();
     if (heldMs > 0) this.#held.observe({ key }, heldMs / 1000);
-    if (firstMs !== undefined) this.#first.observe({ key, model }, firstMs / 1000);
+    if (firstMs !== undefined) {
+      this.#answered += 1;
+      this.#firstMs += firstMs;
+      this.#first.observe({ key, model }, firstMs / 1000);
+    }
     if (usage) {
       this.#tokens.inc({ key, model, kind: 'prompt' }, usage.promptTokens);
       this.#tokens.inc({ key, model, kind: 'cached' }, usage.cachedTokens);

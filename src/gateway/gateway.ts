@@ -6,8 +6,9 @@ import { Admission, type AdmissionLimits } from './admission.ts';
 import type { ApiKeys } from './api-keys.ts';
 import { type Certificate, EndpointServer } from './endpoint-server.ts';
 import { type ExchangeLimits, Exchanges, type Routing, type Surroundings } from './exchanges.ts';
+import type { Load, State } from './control/protocol.ts';
 import { collectFrom } from './gateway-metrics.ts';
-import { type Endpoint, Replicas } from './replicas.ts';
+import { Replicas } from './replicas.ts';
 
 export interface GatewayOptions {
   readonly clock: Clock;
@@ -31,19 +32,12 @@ const BEAT_MS = 5000;
 const UNKNOWN = 'no engine is ready';
 const RETRY_AFTER_SECONDS = 10;
 
-/** What is told to a gateway from outside. */
-export interface State {
-  readonly endpoints: readonly Endpoint[];
-  readonly maxModelLen?: number | undefined;
-  /** Why no engine is ready, when none is. */
-  readonly notice?: string | undefined;
-}
-
 /** The data plane of one endpoint: clients on the one side, engines on the other. */
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #replicas: Replicas;
   readonly #admission: Admission;
+  readonly #accounts: Accounts;
   readonly #exchanges: Exchanges;
   readonly #server: EndpointServer;
   #keys: ApiKeys | undefined;
@@ -61,10 +55,11 @@ export class Gateway {
       capacity: () => this.#replicas.slots,
       outlook: () => ({ text: this.#outlook(), retryAfterSeconds: RETRY_AFTER_SECONDS }),
     });
+    this.#accounts = new Accounts(metrics, options.accessLog);
     this.#exchanges = new Exchanges({
       clock,
       log,
-      accounts: new Accounts(metrics, options.accessLog),
+      accounts: this.#accounts,
       admission: this.#admission,
       replicas: this.#replicas,
       routing,
@@ -92,6 +87,14 @@ export class Gateway {
   tell(state: State): void {
     this.#state = state;
     this.#replicas.set(state.endpoints);
+  }
+
+  /** How much there is to do. */
+  load(): Load {
+    const replicas: Record<string, { inFlight: number; work: number }> = {};
+    for (const { id, inFlight, work } of this.#replicas.all()) if (inFlight > 0) replicas[id] = { inFlight, work };
+    const { answered, firstMs } = this.#accounts.totals;
+    return { replicas, held: this.#admission.waiting, heldWork: this.#admission.waitingWork, answered, firstMs };
   }
 
   useKeys(keys: ApiKeys): void {

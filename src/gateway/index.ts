@@ -1,5 +1,7 @@
 export { type ApiKeys, parseApiKeys } from './api-keys.ts';
 export type { Routing } from './exchanges.ts';
-export { Gateway, type GatewayOptions, type State } from './gateway.ts';
+export { ControlClient, type ControlClientOptions } from './control/client.ts';
+export type { Load, State } from './control/protocol.ts';
+export { Gateway, type GatewayOptions } from './gateway.ts';
 export { useMountedFiles } from './mounted-file.ts';
 export type { Endpoint, Replica } from './replicas.ts';

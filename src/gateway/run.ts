@@ -1,8 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import type { GatewayFlags } from '../options.ts';
 import { type Log, Metrics, Probes, systemClock } from '../runtime/index.ts';
-import { AccessLog, toStandardOutput } from './access-log.ts';
+import { AccessLog } from './access-log.ts';
 import { parseApiKeys } from './api-keys.ts';
+import type { State } from './control/protocol.ts';
+import { ControlServer } from './control/server.ts';
+import { type Knowledge, endpointsBy } from './endpoints.ts';
 import { discoverEngines } from './engine-discovery.ts';
 import { Gateway } from './gateway.ts';
 import { leastLoad } from './least-load.ts';
@@ -19,9 +22,16 @@ const LEAVING_MS = 5000;
 /**
  * Runs a gateway until `signal` aborts, then lets what is under way finish.
  *
+ * @param writeAccess Takes the lines of the access log.
+ *
  * **Fails when** a file cannot be read or used, or a port is taken.
  */
-export async function runGateway(flags: GatewayFlags, log: Log, signal: AbortSignal): Promise<void> {
+export async function runGateway(
+  flags: GatewayFlags,
+  log: Log,
+  writeAccess: (lines: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
   const clock = systemClock;
   const metrics = new Metrics({ process: true });
   const read = async (path: string | undefined): Promise<string | undefined> =>
@@ -29,7 +39,7 @@ export async function runGateway(flags: GatewayFlags, log: Log, signal: AbortSig
   const keysFile = flags['api-keys-file'];
   const [cert, key] = await Promise.all([read(flags['tls-cert-file']), read(flags['tls-key-file'])]);
   const keys = await read(keysFile);
-  const accessLog = new AccessLog({ clock, write: toStandardOutput });
+  const accessLog = new AccessLog({ clock, write: writeAccess });
   const gateway = new Gateway({
     clock,
     log,
@@ -70,13 +80,35 @@ export async function runGateway(flags: GatewayFlags, log: Log, signal: AbortSig
   await probes.start();
   const port = await gateway.start(flags.port);
   log.info('the gateway listens', { port, tls: cert !== undefined, anonymous: flags.anonymous });
+  let knowledge: Knowledge = { told: undefined, discovered: [], isLinked: false };
+  let state: State = { endpoints: [] };
+  const learn = (news: Partial<Knowledge>): void => {
+    knowledge = { ...knowledge, ...news };
+    gateway.tell({ ...state, endpoints: [...endpointsBy(knowledge)] });
+  };
+  const controlKey = (await read(flags['control-key-file']))?.trim();
+  if (controlKey !== undefined) {
+    const control = new ControlServer({
+      clock,
+      log,
+      key: controlKey,
+      tell: (told) => {
+        state = told;
+        learn({ told: told.endpoints });
+      },
+      onLink: (isLinked) => learn({ isLinked }),
+      load: () => gateway.load(),
+    });
+    await control.listen(flags['control-port']);
+    closing.push(() => control.close());
+  }
   await discoverEngines(
     {
       clock,
       log,
       engines: flags.engines,
       slots: flags['slots-per-engine'],
-      tell: (endpoints) => gateway.tell({ endpoints }),
+      tell: (discovered) => learn({ discovered }),
     },
     signal,
   );

@@ -113,7 +113,7 @@ test('of 10,000 streams none is lost while replicas come, drain and die; those o
     });
   tell();
   /** In turn: one comes, one drains, a drained one goes, one is killed without a word, and all go for a moment. */
-  const events = [
+  const events: readonly (() => unknown)[] = [
     async () => replicas.push(await next().then((replica) => (all.push(replica), replica))),
     () => draining.push(replicas.shift()!),
     () => draining.splice(0),

@@ -52,7 +52,7 @@ async function gatewayTo(endpoints: readonly Endpoint[], over: Partial<GatewayOp
   });
   const url = `http://127.0.0.1:${await gateway.start(0, '127.0.0.1')}`;
   ends.push(() => gateway.stop(0));
-  gateway.tell({ endpoints, maxModelLen: 8192 });
+  gateway.tell({ endpoints: [...endpoints], maxModelLen: 8192 });
   return { gateway, url, metrics, logged: () => logged };
 }
 

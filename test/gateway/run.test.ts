@@ -103,7 +103,7 @@ test('keys and certificate are rotated while it runs, and what is under way when
     {},
   );
   const stop = new AbortController();
-  const running = runGateway(flags, silentLog, stop.signal);
+  const running = runGateway(flags, silentLog, () => {}, stop.signal);
   ends.push(() => stop.abort());
 
   /** Asks on a connection of its own. */
