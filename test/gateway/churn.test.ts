@@ -2,10 +2,8 @@ import { type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { Agent, request } from 'undici';
-import { AccessLog } from '../../src/gateway/access-log.ts';
-import { type Endpoint, Gateway } from '../../src/gateway/index.ts';
-import { leastLoad } from '../../src/gateway/least-load.ts';
-import { Metrics, silentLog, systemClock } from '../../src/runtime/index.ts';
+import type { Endpoint } from '../../src/gateway/index.ts';
+import { gatewayOnLoopback } from '../support/gateway-on-loopback.ts';
 
 const REQUESTS = 10_000;
 const AT_ONCE = 100;
@@ -71,28 +69,8 @@ class Replica {
 }
 
 test('of 10,000 streams none is lost while replicas come, drain and die; those of a killed one are told', async () => {
-  const gateway = new Gateway({
-    clock: systemClock,
-    log: silentLog,
-    accessLog: new AccessLog({ clock: systemClock, write: () => {} }),
-    metrics: new Metrics(),
-    routing: leastLoad,
-    limits: {
-      waiting: 1000,
-      waitingBytes: 2 ** 30,
-      waitMs: 60_000,
-      perHolder: 1000,
-      bodyBytes: 2 ** 20,
-      commentAfterMs: 5000,
-      silenceMs: 15_000,
-      blockedMs: 60_000,
-    },
-    keys: undefined,
-    certificate: undefined,
-    engineKey: undefined,
-    models: ['coder'],
-  });
-  const url = `http://127.0.0.1:${await gateway.start(0, '127.0.0.1')}/v1/chat/completions`;
+  const { gateway, url: base } = await gatewayOnLoopback();
+  const url = `${base}/v1/chat/completions`;
   const agent = new Agent({ connections: AT_ONCE });
   ends.push(
     () => gateway.stop(0),

@@ -4,29 +4,12 @@ import { text } from 'node:stream/consumers';
 import Anthropic, { AuthenticationError as AnthropicKeyError } from '@anthropic-ai/sdk';
 import OpenAI, { AuthenticationError as OpenAiKeyError } from 'openai';
 import { afterEach, describe, expect, test } from 'vitest';
-import { AccessLog } from '../../src/gateway/access-log.ts';
-import { type Endpoint, Gateway, type GatewayOptions, type Routing, parseApiKeys } from '../../src/gateway/index.ts';
-import { Metrics, silentLog } from '../../src/runtime/index.ts';
+import { type Endpoint, type GatewayOptions, parseApiKeys } from '../../src/gateway/index.ts';
+import { GATEWAY_LIMITS, gatewayOnLoopback } from '../support/gateway-on-loopback.ts';
 import { type LoadedEngineOptions, loadedEngine } from '../support/loaded-engine.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 
 const KEY = 'sk-alice-0123456789';
-const LIMITS: GatewayOptions['limits'] = {
-  waiting: 100,
-  waitingBytes: 64 * 2 ** 20,
-  waitMs: 60_000,
-  perHolder: 100,
-  bodyBytes: 2 ** 20,
-  commentAfterMs: 5000,
-  silenceMs: 15_000,
-  blockedMs: 60_000,
-};
-/** The replica with the least work. */
-const leastLoad: Routing = {
-  work: () => 1,
-  choose: (_request, replicas) => replicas.toSorted((a, b) => a.work - b.work)[0]!,
-};
-
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end();
@@ -34,26 +17,16 @@ afterEach(async () => {
 
 /** A gateway at a hundred times the speed of time. */
 async function gatewayTo(endpoints: readonly Endpoint[], over: Partial<GatewayOptions> = {}) {
-  const metrics = new Metrics();
-  const clock = scaledClock(100);
-  let logged = '';
-  const gateway = new Gateway({
-    clock,
-    log: silentLog,
-    accessLog: new AccessLog({ clock, write: (lines) => void (logged += lines) }),
-    metrics,
-    routing: leastLoad,
-    limits: LIMITS,
+  const loopback = await gatewayOnLoopback({
+    clock: scaledClock(100),
     keys: parseApiKeys(`alice: ${KEY}\nbob: sk-bob-0123456789ab\n`),
-    certificate: undefined,
-    engineKey: undefined,
     models: ['coder', 'gpt-4'],
     ...over,
   });
-  const url = `http://127.0.0.1:${await gateway.start(0, '127.0.0.1')}`;
+  const { gateway } = loopback;
   ends.push(() => gateway.stop(0));
   gateway.tell({ endpoints: [...endpoints], maxModelLen: 8192 });
-  return { gateway, url, metrics, logged: () => logged };
+  return loopback;
 }
 
 const endpoint = (address: string, over: Partial<Endpoint> = {}): Endpoint => ({
@@ -457,7 +430,7 @@ describe('with no engine', () => {
   });
 
   test('the wait ends with 503 and Retry-After, and with an event where the stream has begun', async () => {
-    const { gateway, url } = await gatewayTo([], { limits: { ...LIMITS, waitMs: 20_000 } });
+    const { gateway, url } = await gatewayTo([], { limits: { ...GATEWAY_LIMITS, waitMs: 20_000 } });
     gateway.tell({ endpoints: [], notice: 'suspended' });
     const [whole, stream] = await Promise.all([
       post(url, '/v1/chat/completions', chat()),
@@ -472,7 +445,7 @@ describe('with no engine', () => {
   });
 
   test('so many wait, and the next is refused at once', async () => {
-    const { url } = await gatewayTo([], { limits: { ...LIMITS, waiting: 2, waitMs: 50_000 } });
+    const { url } = await gatewayTo([], { limits: { ...GATEWAY_LIMITS, waiting: 2, waitMs: 50_000 } });
     const answers = Array.from({ length: 3 }, () => post(url, '/v1/chat/completions', chat()));
     const refused = await Promise.race(answers);
     expect(refused.status).toBe(503);
@@ -502,7 +475,7 @@ describe('keys', () => {
 
   test('that have too many requests are told to wait; others are served', async () => {
     const { address } = await engine({ stepSeconds: 1 });
-    const { url } = await gatewayTo([endpoint(address)], { limits: { ...LIMITS, perHolder: 1 } });
+    const { url } = await gatewayTo([endpoint(address)], { limits: { ...GATEWAY_LIMITS, perHolder: 1 } });
     const leave = new AbortController();
     const long = chat({ stream: true, ignore_eos: true, max_tokens: 4000 });
     await post(url, '/v1/chat/completions', long, {}, leave.signal);
