@@ -11,6 +11,7 @@ export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'a
 /** What became of one attempt. `code` is 0 when no answer came. */
 export interface RequestReport {
   readonly verb: Verb;
+  readonly method: (typeof METHODS)[Verb];
   /** Plural name of the resource, or the path for anything else. */
   readonly resource: string;
   readonly code: number;
@@ -240,7 +241,13 @@ export class Transport {
       throw asConnectionError(request, error, scope.signal);
     } finally {
       const { verb, resource } = request;
-      this.#options.onRequest?.({ verb, resource, code, ms: this.clock.monotonic() - startedAt });
+      this.#options.onRequest?.({
+        verb,
+        method: METHODS[verb],
+        resource,
+        code,
+        ms: this.clock.monotonic() - startedAt,
+      });
     }
   }
 

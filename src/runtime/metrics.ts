@@ -1,5 +1,5 @@
 import * as prometheus from 'prom-client';
-import type { RequestReport, Verb } from '../kube/transport.ts';
+import type { RequestReport } from '../kube/transport.ts';
 import type { Priority, QueueMetrics, QueueState } from './work-queue.ts';
 
 /** How a reconcile ended, in controller-runtime's words. */
@@ -48,16 +48,7 @@ const queueSeconds = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100, 1000];
 /** client-go's `rest_client_request_duration_seconds`. */
 const requestSeconds = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
 
-const methods = {
-  get: 'GET',
-  list: 'GET',
-  watch: 'GET',
-  create: 'POST',
-  update: 'PUT',
-  patch: 'PATCH',
-  apply: 'PATCH',
-  delete: 'DELETE',
-} as const satisfies Record<Verb, string>;
+const methods: readonly RequestReport['method'][] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 const results: readonly ReconcileResult[] = ['success', 'error', 'requeue_after'];
 const priorities: readonly Priority[] = ['high', 'low'];
 
@@ -167,7 +158,7 @@ export class Metrics {
       requestSeconds,
     );
     this.#leader = gauge('leader_election_master_status', '1 if this process leads, 0 if it stands by.', ['name']);
-    for (const method of new Set(Object.values(methods))) {
+    for (const method of methods) {
       this.#requests.inc({ method, code: '200' }, 0);
       this.#requestSeconds.zero({ verb: method });
     }
@@ -229,8 +220,7 @@ export class Metrics {
   /** Answers the function to call with what became of each request. */
   requests(): (report: RequestReport) => void {
     const codes = bounded({ atMost: 40 });
-    return ({ verb, code, ms }) => {
-      const method = methods[verb];
+    return ({ method, code, ms }) => {
       // `<error>` is client-go's word for a request without an answer.
       this.#requests.inc({ code: code === 0 ? '<error>' : codes(String(code)), method });
       this.#requestSeconds.observe({ verb: method }, ms / 1000);

@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
-import { KubeConfig } from '@kubernetes/client-node';
 import type { QwenCoderDeployment } from '../../src/api/index.ts';
 import { Deployments, Informer, KubeClient, type KubeObject, Namespaces, Pods } from '../../src/kube/index.ts';
 import { operatorOptions } from '../../src/options.ts';
@@ -17,6 +16,7 @@ import { watchLoad } from './load.ts';
 import { MeasuredOperator, type Program, findProgram } from './measured-operator.ts';
 import { GPUS_PER_ENGINE, measuredSpec, renderedChildren } from './rendered.ts';
 import { StatusWatch } from './status-watch.ts';
+import { unlimitedClient } from '../cluster/unlimited-client.ts';
 
 const usage = `Resources to converged children on a real control plane, against a bare loop of the same applies.
 
@@ -142,14 +142,7 @@ class ReconcileBench {
       log: say,
     });
     try {
-      const config = new KubeConfig();
-      config.loadFromFile(cluster.kubeconfigPath);
-      const client = KubeClient.connect(config, {
-        clock: systemClock,
-        userAgent: 'bench',
-        requestsPerSecond: 10_000,
-        burst: 10_000,
-      });
+      const client = unlimitedClient(cluster.kubeconfigPath, 'bench');
       const kubeconfig = await installOperator(cluster);
       const operator = await startOperator(options, kubeconfig);
       await operator.entered('leading');

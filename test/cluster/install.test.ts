@@ -1,5 +1,5 @@
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { rolldown } from 'rolldown';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
@@ -68,6 +68,11 @@ describe('the program of the image', () => {
     const root = new URL('../..', import.meta.url).pathname;
     for (const suffix of ['', '.map']) expect(await readFile(program + suffix, 'utf8')).not.toContain(root);
   });
+});
+
+test('the licences of what the program holds come with it', async () => {
+  const notices = await readFile(join(dirname(program), 'THIRD-PARTY.txt'), 'utf8');
+  for (const name of Object.keys(packageJson.dependencies)) expect(notices).toMatch(new RegExp(`^${name} \\d`, 'm'));
 });
 
 describe('what the chart renders', () => {

@@ -1,7 +1,5 @@
-import { KubeConfig } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { KubeClient } from '../../src/kube/index.ts';
-import { systemClock } from '../../src/runtime/index.ts';
 import { AUDIT_RULES } from '../history/audit-log.ts';
 import { check, report } from '../history/checker.ts';
 import { Eye } from '../history/eye.ts';
@@ -11,6 +9,7 @@ import { MUTATIONS } from '../history/mutations.ts';
 import { SCENE_LIMITS, SCENE_NODES, clear, play } from '../history/scene.ts';
 import { Cluster } from './cluster.ts';
 import { OperatorProcess, installOperator } from './operator-process.ts';
+import { unlimitedClient } from './unlimited-client.ts';
 
 let cluster: Cluster;
 let client: KubeClient;
@@ -19,10 +18,7 @@ let scenes = 0;
 
 beforeAll(async () => {
   cluster = await Cluster.start({ nodes: SCENE_NODES, podsRun: 'kwok', auditLog: AUDIT_RULES });
-  const config = new KubeConfig();
-  config.loadFromFile(cluster.kubeconfigPath);
-  const rate = { requestsPerSecond: 10_000, burst: 10_000 };
-  client = KubeClient.connect(config, { clock: systemClock, userAgent: 'test', ...rate });
+  client = unlimitedClient(cluster.kubeconfigPath, 'test');
   kubeconfig = await installOperator(cluster);
 });
 

@@ -1,4 +1,3 @@
-import { KubeConfig } from '@kubernetes/client-node';
 import type { Condition, ConditionType, QwenCoderDeployment, QwenCoderSpecInput } from '../../src/api/index.ts';
 import {
   KubeClient,
@@ -16,6 +15,7 @@ import { Eye, judge } from '../history/eye.ts';
 import { Simulator, type SimulatorOptions } from '../simulator/simulator.ts';
 import { Cluster } from './cluster.ts';
 import { OperatorProcess, installOperator } from './operator-process.ts';
+import { unlimitedClient } from './unlimited-client.ts';
 
 /** What a resource brings about, directly or through controllers. */
 const OWNED_KINDS: readonly Resource[] = [...CHILD_KINDS, Pods];
@@ -58,14 +58,7 @@ export class World {
 
   static async start({ nodes, simulator, operatorFlags = [], apiServerArgs = [] }: WorldOptions): Promise<World> {
     const cluster = await Cluster.start({ nodes, auditLog: AUDIT_RULES, apiServerArgs });
-    const config = new KubeConfig();
-    config.loadFromFile(cluster.kubeconfigPath);
-    const client = KubeClient.connect(config, {
-      clock: systemClock,
-      userAgent: 'test',
-      requestsPerSecond: 10_000,
-      burst: 10_000,
-    });
+    const client = unlimitedClient(cluster.kubeconfigPath, 'test');
     const kubeconfig = await installOperator(cluster);
     const world = new World(
       cluster,

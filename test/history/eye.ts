@@ -1,6 +1,5 @@
 import { KubeConfig } from '@kubernetes/client-node';
 import { KubeClient } from '../../src/kube/index.ts';
-import { systemClock } from '../../src/runtime/index.ts';
 import { OPERATOR_NAME, OPERATOR_NAMESPACE } from '../cluster/operator-process.ts';
 import { AuditLog } from './audit-log.ts';
 import { check, report } from './checker.ts';
@@ -9,6 +8,7 @@ import type { Limits } from './limits.ts';
 import { scrapeMetrics } from './metrics.ts';
 import { Recorder } from './recorder.ts';
 import { noteRights, usedRights } from './rights.ts';
+import { unlimitedClient } from '../cluster/unlimited-client.ts';
 
 const OPERATOR_USER = `system:serviceaccount:${OPERATOR_NAMESPACE}:${OPERATOR_NAME}`;
 
@@ -51,8 +51,7 @@ export class Eye {
 
   /** Resolves when everything that happens from now on is seen. The operator's kubeconfig holds the first secret that it may not show. */
   static async open({ kubeconfigPath, auditLogPath }: Watched, operatorKubeconfig: string): Promise<Eye> {
-    const rate = { requestsPerSecond: 10_000, burst: 10_000 };
-    const client = KubeClient.connect(configOf(kubeconfigPath), { clock: systemClock, userAgent: 'recorder', ...rate });
+    const client = unlimitedClient(kubeconfigPath, 'recorder');
     const auditLog = auditLogPath === undefined ? undefined : await AuditLog.open(auditLogPath, OPERATOR_USER);
     const token = configOf(operatorKubeconfig).getCurrentUser()?.token;
     return new Eye(client, await Recorder.start(client), auditLog, token);

@@ -68,9 +68,9 @@ describe('Metrics', () => {
   test('requests are counted by code and method; those without an answer as <error>', async () => {
     const metrics = new Metrics();
     const report = metrics.requests();
-    report({ verb: 'list', resource: 'pods', code: 200, ms: 12 });
-    report({ verb: 'apply', resource: 'deployments', code: 409, ms: 12 });
-    report({ verb: 'watch', resource: 'pods', code: 0, ms: 30_000 });
+    report({ verb: 'list', method: 'GET', resource: 'pods', code: 200, ms: 12 });
+    report({ verb: 'apply', method: 'PATCH', resource: 'deployments', code: 409, ms: 12 });
+    report({ verb: 'watch', method: 'GET', resource: 'pods', code: 0, ms: 30_000 });
     expect((await samples(metrics, 'rest_client_requests_total')).filter((line) => !line.endsWith(' 0'))).toEqual([
       'rest_client_requests_total{method="GET",code="200"} 1',
       'rest_client_requests_total{code="409",method="PATCH"} 1',
