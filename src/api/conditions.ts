@@ -107,6 +107,13 @@ export const REASONS = {
     remedy:
       'Update the driver, choose an older spec.engine.version, or on data center GPUs set VLLM_ENABLE_CUDA_COMPATIBILITY to "1" in spec.engine.env.',
   },
+  QuotaTooSmall: {
+    types: ['Planned', 'Stalled'],
+    meaning:
+      'The model would fit the GPUs, but a ResourceQuota of the namespace allows fewer GPUs than one replica needs, so nothing is fetched or started.',
+    remedy:
+      'Raise requests.<GPU resource> of the quota that the message names, or ask for fewer GPUs a replica: a shorter spec.context.maxModelLen, a smaller spec.context.minConcurrency, or larger GPUs.',
+  },
   UnknownGpuProduct: {
     types: ['Planned', 'Stalled'],
     meaning: 'A GPU product is named that no node and no declared node shape has.',

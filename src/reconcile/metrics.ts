@@ -34,6 +34,7 @@ const PLAN_OUTCOMES = Object.keys({
   NoGpuNodes: true,
   NoFittingGpu: true,
   DriverTooOld: true,
+  QuotaTooSmall: true,
   UnknownGpuProduct: true,
   InvalidParallelism: true,
   UnsupportedEngineVersion: true,

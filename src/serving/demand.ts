@@ -3,7 +3,7 @@ import { checkEngineArgs, hasPrefixCaching } from './engines/vllm-args.ts';
 import { DEFAULT_VLLM_VERSION, findVllmVersion, SUPPORTED_VLLM, type VllmVersion } from './engines/vllm-versions.ts';
 import { TENSOR_PARALLEL_SIZES, tensorParallelSizes } from './memory.ts';
 import { CHECKPOINTS, FP8_BLOCK, MODEL, VLLM_QUANTIZATIONS } from './model-profile.ts';
-import { type PlanFailure, refuse, type VllmQuantization } from './plan.ts';
+import { type GpuQuota, type PlanFailure, refuse, type VllmQuantization } from './plan.ts';
 
 /** What a spec asks of the GPUs, with defaults resolved. */
 export interface Demand {
@@ -27,10 +27,12 @@ export interface Demand {
   readonly leastDriver: number | undefined;
   /** Whether the engine runs in the user's own image. */
   readonly hasOwnImage: boolean;
+  /** What a replica's GPUs must not exceed; undefined where nothing limits them. */
+  readonly quota: GpuQuota | undefined;
 }
 
 /** Reads the demand out of a spec, or says which field cannot be served by any GPU. */
-export function readDemand(spec: QwenCoderSpec): Demand | PlanFailure {
+export function readDemand(spec: QwenCoderSpec, quota?: GpuQuota): Demand | PlanFailure {
   const { engine, parallelism, context, scaling } = spec;
   const range = `${SUPPORTED_VLLM.oldest} to ${SUPPORTED_VLLM.newest}`;
   if (engine.type !== 'VLLM') {
@@ -69,6 +71,7 @@ export function readDemand(spec: QwenCoderSpec): Demand | PlanFailure {
     prefixCaching: hasPrefixCaching(spec, version.version),
     leastDriver: engine.image !== undefined || bringsOwnCuda(spec) ? undefined : version.leastDriver,
     hasOwnImage: engine.image !== undefined,
+    quota,
   };
 }
 

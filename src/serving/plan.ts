@@ -90,6 +90,7 @@ export type PlanOutcome =
         | 'NoGpuNodes'
         | 'NoFittingGpu'
         | 'DriverTooOld'
+        | 'QuotaTooSmall'
         | 'UnknownGpuProduct'
         | 'InvalidParallelism'
         | 'UnsupportedEngineVersion'
@@ -103,10 +104,19 @@ export type PlanOutcome =
       readonly rejected: readonly RejectedCandidate[];
     };
 
+/** A ResourceQuota that binds the pods of a resource. */
+export interface GpuQuota {
+  readonly name: string;
+  /** GPUs that all pods of the namespace may hold together, whoever holds them now. */
+  readonly gpus: number;
+}
+
 /** What the planner looks at. */
 export interface PlanRequest {
   readonly spec: QwenCoderSpec;
   readonly nodes: readonly GpuNode[];
+  /** The tightest one; undefined where none limits the GPUs. */
+  readonly quota?: GpuQuota | undefined;
   /** Measured overhead a GPU of memory `gpuMemoryBytes`; the planner's own guess where it is undefined. */
   readonly overheadBytes?: ((footprint: Footprint) => number | undefined) | undefined;
 }

@@ -6,6 +6,7 @@ import { tensorParallelSizes } from './memory.ts';
 import { CHECKPOINTS, VLLM_QUANTIZATIONS } from './model-profile.ts';
 import {
   type GpuNode,
+  type GpuQuota,
   type PlanFailure,
   type PlanOutcome,
   type PlanRequest,
@@ -28,7 +29,8 @@ const LONG_ENOUGH = 0.9;
  * breaks it. What can is ranked by, in this order:
  *
  * 1. a context, of which `context.minConcurrency` requests are held at once, within a tenth of the longest that any candidate has;
- * 2. how many of the wanted replicas can start on GPUs that are free; then whether a declared node shape could bring them;
+ * 2. how many of the wanted replicas can start on GPUs that are free, within the quota; then whether a declared node shape could bring
+ *    them;
  * 3. the fewest GPUs a replica;
  * 4. a number format that the cards multiply natively, then FP8 before BF16: half the memory traffic a token;
  * 5. a quarter of KV memory to spare;
@@ -37,26 +39,61 @@ const LONG_ENOUGH = 0.9;
  * Without memory facts for any allowed GPU that could serve, the plan is provisional: 32,768 tokens on as many GPUs as a node has, up to
  * 4 with FP8, or the pinned numbers; its concurrency is undefined.
  *
- * Nodes whose driver is too old for the engine's CUDA are left out; where only these would do, the plan is refused for it.
+ * Nodes whose driver is too old for the engine's CUDA are left out, and replicas of more GPUs than a quota allows are rejected; where only
+ * these would do, the plan is refused for it.
  *
  * Guarantees: a plan with memory facts holds `min(context.minConcurrency, context.maxNumSeqs)` requests of its length; the same request
  * gives the same answer, whatever the order of its nodes.
  * Assumes: `spec` passed its schema; `nodes` exist and are allowed by the node selector; declared shapes are added here.
  */
 export function planServing(request: PlanRequest): PlanOutcome {
-  const { spec, nodes } = request;
-  const demand = readDemand(spec);
+  const { spec, nodes, quota } = request;
+  const demand = readDemand(spec, quota);
   if ('fits' in demand) return demand;
-  const able = nodes.filter((node) => !hasOldDriver(demand, node));
-  const outcome = planOn(demand, { ...request, nodes: able });
-  if (outcome.fits || able.length === nodes.length || !planOn(demand, request).fits) return outcome;
+  const able = { ...request, nodes: nodes.filter((node) => !hasOldDriver(demand, node)) };
+  const outcome = planOn(demand, able);
+  if (outcome.fits) return outcome;
+  const unlimited = { ...demand, quota: undefined };
+  if (quota !== undefined) {
+    const [least] = fitsOn(unlimited, able).toSorted(fewestGpusFirst);
+    if (least) return quotaTooSmall(spec, quota, least, outcome);
+  }
+  if (able.nodes.length === nodes.length || fitsOn(unlimited, request).length === 0) return outcome;
   return oldDrivers(
     demand,
     nodes.filter((node) => hasOldDriver(demand, node)),
   );
 }
 
-function planOn(demand: Demand, { spec, nodes, overheadBytes }: PlanRequest): PlanOutcome {
+function planOn(demand: Demand, request: PlanRequest): PlanOutcome {
+  const judged = judgeAll(demand, request);
+  if ('reason' in judged) return judged;
+  const { groups, fits, misfits } = judged;
+  const [best, second] = fits;
+  if (best === undefined) return noFit(demand, groups, misfits);
+  return {
+    fits: true,
+    plan: servingPlan(request.spec, demand, best),
+    runnerUp: second && servingPlan(request.spec, demand, second),
+    rejected: misfits.map(rejection),
+  };
+}
+
+/** Best first; none where no GPUs are allowed. */
+function fitsOn(demand: Demand, request: PlanRequest): readonly Fit[] {
+  const judged = judgeAll(demand, request);
+  return 'reason' in judged ? [] : judged.fits;
+}
+
+interface Judged {
+  readonly groups: readonly GpuGroup[];
+  /** Best first. */
+  readonly fits: readonly Fit[];
+  /** Nearest first. */
+  readonly misfits: readonly Misfit[];
+}
+
+function judgeAll(demand: Demand, { spec, nodes, overheadBytes }: PlanRequest): Judged | PlanFailure {
   const groups = findGpus(spec, nodes);
   if ('fits' in groups) return groups;
 
@@ -67,14 +104,27 @@ function planOn(demand: Demand, { spec, nodes, overheadBytes }: PlanRequest): Pl
     if ('reason' in verdict) misfits.push(verdict);
     else fitting.push(verdict);
   }
-  misfits.sort(nearestFirst);
-  const [best, second] = ranked(demand, fitting);
-  if (best === undefined) return noFit(demand, groups, misfits);
+  return { groups, fits: ranked(demand, fitting), misfits: misfits.toSorted(nearestFirst) };
+}
+
+const fewestGpusFirst = (left: Fit, right: Fit): number =>
+  left.candidate.tensorParallelSize - right.candidate.tensorParallelSize;
+
+/** @param least What would serve with the fewest GPUs. */
+function quotaTooSmall(
+  { placement: { resourceName } }: QwenCoderSpec,
+  { name, gpus }: GpuQuota,
+  { candidate, maxModelLen }: Fit,
+  { remedy, rejected }: PlanFailure,
+): PlanFailure {
+  const { quantization, tensorParallelSize: needed, group } = candidate;
   return {
-    fits: true,
-    plan: servingPlan(spec, demand, best),
-    runnerUp: second && servingPlan(spec, demand, second),
-    rejected: misfits.map(rejection),
+    fits: false,
+    reason: 'QuotaTooSmall',
+    message: `ResourceQuota ${name} allows the namespace ${gpus} of ${resourceName}, and a replica needs ${needed} or more: ${quantization} on ${needed}x ${group.name} serves ${maxModelLen} tokens.`,
+    remedy:
+      `Raise requests.${resourceName} in spec.hard of ResourceQuota ${name} to ${needed} or more. ${remedy}`.trim(),
+    rejected,
   };
 }
 
@@ -118,10 +168,14 @@ function parallelSizes(demand: Demand, quantization: VllmQuantization, group: Gp
 }
 
 /** The one combination to try where memory is unknown: the likeliest to fit. */
-function provisionalCandidate({ quantizations, tensorParallelSize: pinned }: Demand, group: GpuGroup): Candidate {
+function provisionalCandidate(
+  { quantizations, tensorParallelSize: pinned, quota }: Demand,
+  group: GpuGroup,
+): Candidate {
   const loads = (name: VllmQuantization): boolean => pinned === undefined || tensorParallelSizes(name).includes(pinned);
   const quantization = quantizations.find(loads)!;
-  const largest = tensorParallelSizes(quantization).findLast((size) => size <= largestNode(group))!;
+  const most = Math.max(1, Math.min(largestNode(group), quota?.gpus ?? Infinity));
+  const largest = tensorParallelSizes(quantization).findLast((size) => size <= most)!;
   return { quantization, group, tensorParallelSize: pinned ?? largest };
 }
 
@@ -152,11 +206,12 @@ function compareFits(demand: Demand, left: Fit, right: Fit): number {
   );
 }
 
-/** Replicas of the wanted ones that free GPUs take. */
-function startable({ replicas }: Demand, { group, tensorParallelSize }: Candidate): number {
+/** Replicas of the wanted ones that free GPUs and the quota take. */
+function startable({ replicas, quota }: Demand, { group, tensorParallelSize }: Candidate): number {
   const places = group.nodes.map((node) => Math.floor(Math.max(0, node.free) / tensorParallelSize));
   return Math.min(
     replicas,
+    Math.floor((quota?.gpus ?? Infinity) / tensorParallelSize),
     places.reduce((sum, count) => sum + count, 0),
   );
 }

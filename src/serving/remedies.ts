@@ -4,7 +4,7 @@ import { type GpuGroup, groupNodes, multipliesFp8 } from './gpu-groups.ts';
 import { tensorParallelSizes, weightBytesPerGpu } from './memory.ts';
 import { MIB } from './model-profile.ts';
 import type { VllmQuantization } from './plan.ts';
-import { type Candidate, type Fit, judge, type Misfit } from './verdict.ts';
+import { type Candidate, exceedsQuota, type Fit, judge, type Misfit } from './verdict.ts';
 import { anyOf } from './words.ts';
 
 /** Most of a GPU's memory that is suggested to a user; the rest is for the driver and for what else runs there. */
@@ -31,12 +31,10 @@ function changesFor(demand: Demand, candidate: Candidate): string[] {
     return 'reason' in verdict ? undefined : verdict;
   };
   const changes: string[] = [];
-  const smaller = tensorParallelSizes(candidate.quantization).findLast((size) => size < candidate.tensorParallelSize);
-  if (
-    demand.tensorParallelSize !== undefined &&
-    smaller !== undefined &&
-    isServed(demand, { ...candidate, tensorParallelSize: smaller })
-  ) {
+  const smaller = tensorParallelSizes(candidate.quantization).findLast(
+    (size) => size < candidate.tensorParallelSize && isServed(demand, { ...candidate, tensorParallelSize: size }),
+  );
+  if (demand.tensorParallelSize !== undefined && smaller !== undefined) {
     changes.push(`spec.parallelism.tensorParallelSize to ${smaller}`);
   }
   const fewer = greatest(demand.concurrency - 1, (concurrency) => wouldFit({ concurrency }) !== undefined);
@@ -85,6 +83,7 @@ function roomyCards(demand: Demand): string {
     if (cards.length > 0)
       return `${quantization} fits on ${anyOf(cards.map(({ text }) => text))} in one node, or more.`;
   }
+  if (exceedsQuota(demand, demand.tensorParallelSize ?? 1)) return '';
   return 'Ask for a shorter context or fewer requests at once.';
 }
 

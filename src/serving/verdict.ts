@@ -79,6 +79,11 @@ export function judge(
   if (most < tensorParallelSize) {
     return misfit(`needs ${tensorParallelSize} GPUs on one node; the largest node has ${most}`);
   }
+  if (exceedsQuota(demand, tensorParallelSize)) {
+    const { name, gpus } = demand.quota!;
+    const needed = tensorParallelSize === 1 ? '1 GPU' : `${tensorParallelSize} GPUs`;
+    return misfit(`needs ${needed}; ResourceQuota ${name} allows the namespace ${gpus}`);
+  }
   if (group.computeCapability !== undefined && group.computeCapability < LEAST_COMPUTE_CAPABILITY) {
     const [has, needs] = [group.computeCapability, LEAST_COMPUTE_CAPABILITY].map((times10) =>
       (times10 / 10).toFixed(1),
@@ -101,6 +106,10 @@ export function judge(
     }) ?? overheadBytesPerGpu(tensorParallelSize);
   return judgeMemory(demand, candidate, group.memoryBytes, overhead);
 }
+
+/** Whether no pod of so many GPUs is let into the namespace, however few others hold. */
+export const exceedsQuota = ({ quota }: Pick<Demand, 'quota'>, gpus: number): boolean =>
+  quota !== undefined && gpus > quota.gpus;
 
 function provisionalFit(demand: Demand, candidate: Candidate): Fit {
   return {

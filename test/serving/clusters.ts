@@ -1,5 +1,5 @@
 import type { QwenCoderSpecInput } from '../../src/api/v1alpha1.ts';
-import { GIB, type GpuNode } from '../../src/serving/index.ts';
+import { GIB, type GpuNode, type GpuQuota } from '../../src/serving/index.ts';
 import { LABELS, node, plainNode } from './builders.ts';
 
 /** Clusters as they are found, and what is asked of them: their plans are golden files. */
@@ -7,6 +7,7 @@ export const CLUSTERS: readonly {
   readonly name: string;
   readonly spec?: QwenCoderSpecInput;
   readonly nodes: readonly GpuNode[];
+  readonly quota?: GpuQuota;
 }[] = [
   { name: 'one 24 GB card', nodes: [node('L4', 1)] },
   { name: 'two 24 GB cards', nodes: [node('RTX4090', 2)] },
@@ -84,6 +85,27 @@ export const CLUSTERS: readonly {
   {
     name: 'two H100 with an old driver, beside L40S with a new one',
     nodes: [node('H100', 2, { driver: 550 }), node('L40S', 4, { driver: 580 })],
+  },
+  { name: 'eight H100, and a quota of one', nodes: [node('H100', 8)], quota: { name: 'gpus', gpus: 1 } },
+  { name: 'eight H100, and a quota of none', nodes: [node('H100', 8)], quota: { name: 'gpus', gpus: 0 } },
+  {
+    name: 'eight H100 of which four are pinned, and a quota of two',
+    spec: { parallelism: { tensorParallelSize: 4 } },
+    nodes: [node('H100', 8)],
+    quota: { name: 'gpus', gpus: 2 },
+  },
+  { name: 'four 48 GB cards, and a quota of two', nodes: [node('L40S', 4)], quota: { name: 'gpus', gpus: 2 } },
+  {
+    name: 'four 48 GB cards beside H200, and a quota of three',
+    nodes: [node('L40S', 4), node('H200', 8)],
+    quota: { name: 'gpus', gpus: 3 },
+  },
+  { name: 'two 24 GB cards, and a quota of one', nodes: [node('RTX4090', 2)], quota: { name: 'gpus', gpus: 1 } },
+  { name: 'no labels, and a quota of two', nodes: [plainNode(8)], quota: { name: 'gpus', gpus: 2 } },
+  {
+    name: 'H100 with an old driver, and a quota of one',
+    nodes: [node('H100', 8, { driver: 550 })],
+    quota: { name: 'gpus', gpus: 1 },
   },
   { name: 'one 32 GB card', nodes: [node('RTX5090', 1)] },
   { name: 'one 48 GB card', nodes: [node('L40S', 1)] },

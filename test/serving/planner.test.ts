@@ -27,8 +27,8 @@ function describePlan(outcome: PlanOutcome): string {
 
 describe('planner', () => {
   test('plans of clusters, one by one', async () => {
-    const report = CLUSTERS.map(({ name, spec = {}, nodes }) => {
-      const outcome = plan(spec, ...nodes);
+    const report = CLUSTERS.map(({ name, spec: input, nodes, quota }) => {
+      const outcome = planServing({ spec: spec(input), nodes, quota });
       const rejected = outcome.rejected.map(
         ({ quantization, tensorParallelSize, gpuName, reason }) =>
           `  - ${quantization} on ${tensorParallelSize}x ${gpuName} ${reason}`,
@@ -107,6 +107,58 @@ describe('drivers', () => {
 
   test('are not blamed where the cards would not do either', () => {
     expect(refusal({}, node('L4', 2, { driver: 550 }), node('L4', 1, { driver: 580 }))).toContain('NoFittingGpu');
+  });
+});
+
+describe('a quota', () => {
+  const under = (gpus: number | undefined, input: QwenCoderSpecInput, nodes: readonly GpuNode[]): PlanOutcome =>
+    planServing({ spec: spec(input), nodes, quota: gpus === undefined ? undefined : { name: 'gpus', gpus } });
+  const clusters = fc.constantFrom(...CLUSTERS);
+
+  test('is blamed if and only if the same request fits without it, and never exceeded', () => {
+    fc.assert(
+      fc.property(clusters, fc.integer({ min: 0, max: 16 }), ({ spec: input = {}, nodes }, gpus) => {
+        const [limited, unlimited] = [under(gpus, input, nodes), under(undefined, input, nodes)];
+        const { asked, isBlamed } = limited.fits
+          ? { asked: limited.plan.gpusPerReplica, isBlamed: false }
+          : { asked: 0, isBlamed: limited.reason === 'QuotaTooSmall' };
+        expect(asked).toBeLessThanOrEqual(gpus);
+        expect(isBlamed).toBe(unlimited.fits && !limited.fits);
+      }),
+    );
+  });
+
+  test('that is raised to the number in the message is enough, and one less is not', () => {
+    const sized = CLUSTERS.filter(({ nodes }) => nodes.every(({ memoryBytes }) => memoryBytes !== undefined));
+    const refused = sized.flatMap(({ spec: input = {}, nodes }) => {
+      const none = under(0, input, nodes);
+      if (none.fits || none.reason !== 'QuotaTooSmall') return [];
+      return [{ input, nodes, needed: Number(/needs (\d+) or more/.exec(none.message)![1]) }];
+    });
+    expect(refused.length).toBeGreaterThan(20);
+    for (const { input, nodes, needed } of refused) {
+      expect(under(needed, input, nodes).fits).toBe(true);
+      expect(under(needed - 1, input, nodes)).toMatchObject({ fits: false, reason: 'QuotaTooSmall' });
+    }
+  });
+
+  test('with room for more than a node has changes nothing', () => {
+    fc.assert(
+      fc.property(clusters, fc.integer({ min: 64, max: 1024 }), ({ spec: input = {}, nodes }, gpus) => {
+        expect(under(gpus, input, nodes)).toEqual(under(undefined, input, nodes));
+      }),
+    );
+  });
+
+  test('makes a plan that starts every replica worth more than one that starts some', () => {
+    const nodes = [node('L40S', 8), node('H200', 8)];
+    const two: QwenCoderSpecInput = {
+      model: { quantization: 'BF16' },
+      context: { maxModelLen: 32_768, minConcurrency: 1 },
+      scaling: { mode: 'None' },
+      replicas: 2,
+    };
+    expect(under(4, two, nodes)).toMatchObject({ plan: { gpusPerReplica: 2 } });
   });
 });
 
