@@ -112,7 +112,7 @@ export const REASONS = {
     meaning:
       'The model would fit the GPUs, but a ResourceQuota of the namespace allows fewer GPUs than one replica needs, so nothing is fetched or started.',
     remedy:
-      'Raise requests.<GPU resource> of the quota that the message names, or ask for fewer GPUs a replica: a shorter spec.context.maxModelLen, a smaller spec.context.minConcurrency, or larger GPUs.',
+      'Raise the requests of GPUs in the quota that the message names, or make do with fewer GPUs a replica: larger ones, a shorter spec.context.maxModelLen or a smaller spec.context.minConcurrency.',
   },
   UnknownGpuProduct: {
     types: ['Planned', 'Stalled'],

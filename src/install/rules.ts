@@ -15,6 +15,8 @@ export const SERVING_RULES: K8s.PolicyRule[] = [
   { apiGroups: ['apps'], resources: ['deployments', 'controllerrevisions'], verbs: CHILDREN },
   { apiGroups: ['batch'], resources: ['jobs'], verbs: CHILDREN },
   { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: CHILDREN },
+  // What a namespace may hold is asked before weights for more than that are fetched.
+  { apiGroups: [''], resources: ['resourcequotas'], verbs: ['list', 'watch'] },
   // What an engine says as it starts and as it fails stands in its log alone, and why a Job has no pod in an Event alone.
   { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
   { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['list', 'create', 'patch'] },

@@ -6,6 +6,7 @@ import type {
   V1NetworkPolicy,
   V1PersistentVolume,
   V1ReplicaSet,
+  V1ResourceQuota,
   V1Secret,
   V1StorageClass,
 } from '@kubernetes/client-node';
@@ -47,6 +48,7 @@ export type Namespace = Wire<V1Namespace>;
 export type NetworkPolicy = Wire<V1NetworkPolicy>;
 export type PersistentVolume = Wire<V1PersistentVolume>;
 export type ReplicaSet = Wire<V1ReplicaSet>;
+export type ResourceQuota = Wire<V1ResourceQuota>;
 export type Secret = Wire<V1Secret>;
 export type StorageClass = Wire<V1StorageClass>;
 
@@ -111,6 +113,7 @@ export const PodDisruptionBudgets = namespaced<PodDisruptionBudget>(
 );
 export const Pods = namespaced<Pod>('', 'v1', 'Pod', 'pods');
 export const ReplicaSets = namespaced<ReplicaSet>('apps', 'v1', 'ReplicaSet', 'replicasets');
+export const ResourceQuotas = namespaced<ResourceQuota>('', 'v1', 'ResourceQuota', 'resourcequotas');
 export const Secrets: Resource<Secret> = { ...namespaced<Secret>('', 'v1', 'Secret', 'secrets'), sensitive: true };
 export const ServiceAccounts = namespaced<ServiceAccount>('', 'v1', 'ServiceAccount', 'serviceaccounts');
 export const Services = namespaced<Service>('', 'v1', 'Service', 'services');

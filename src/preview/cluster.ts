@@ -8,12 +8,13 @@ import {
   Nodes,
   type Pod,
   Pods,
+  ResourceQuotas,
   isForbidden,
 } from '../kube/index.ts';
 import { UsageError } from '../options.ts';
 import { CHILD_KINDS, Resources } from '../reconcile/apply.ts';
-import type { PodFacts } from '../reconcile/facts.ts';
-import { projectNode, projectPod } from '../reconcile/projections.ts';
+import type { PodFacts, QuotaFacts } from '../reconcile/facts.ts';
+import { projectNode, projectPod, projectQuota } from '../reconcile/projections.ts';
 import { RESOURCE } from '../render/labels.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { type Live, Snapshot } from './snapshot.ts';
@@ -28,8 +29,15 @@ export interface Access {
 export interface Cluster {
   /** Namespace of the context. */
   readonly namespace: string;
-  /** Reads nodes, pods and what there is of these resources, all at once. */
-  readonly read: (resources: readonly ResourceKey[]) => Promise<Snapshot>;
+  /** Reads nodes, pods, quotas of these namespaces and what there is of these resources, all at once. */
+  readonly read: (resources: readonly ResourceKey[], namespaces: readonly string[]) => Promise<Look>;
+}
+
+/** What was read. */
+export interface Look {
+  readonly snapshot: Snapshot;
+  /** What was left out, for people: one sentence each. */
+  readonly notes: readonly string[];
 }
 
 export interface ResourceKey {
@@ -50,11 +58,11 @@ export function openCluster(access: Access, userAgent: string): Cluster {
   const config = readConfig(access);
   return {
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
-    read: async (resources) => {
+    read: async (resources, namespaces) => {
       await checkCredentials(config);
       const client = KubeClient.connect(config, { clock: systemClock, userAgent });
       try {
-        return await readSnapshot(client, resources);
+        return await look(client, resources, [...new Set(namespaces)]);
       } catch (error) {
         throw explained(error, config);
       } finally {
@@ -107,13 +115,41 @@ async function checkCredentials(config: KubeConfig): Promise<void> {
   }
 }
 
-async function readSnapshot(client: KubeClient, resources: readonly ResourceKey[]): Promise<Snapshot> {
-  const [nodes, pods, live] = await Promise.all([
+async function look(
+  client: KubeClient,
+  resources: readonly ResourceKey[],
+  namespaces: readonly string[],
+): Promise<Look> {
+  const [nodes, pods, live, quotas] = await Promise.all([
     client.list(Nodes),
     projectedPods(client),
     Promise.all(resources.map(async (key) => [`${key.namespace}/${key.name}`, await readLive(client, key)] as const)),
+    Promise.all(namespaces.map(async (namespace) => ({ namespace, found: await readQuotas(client, namespace) }))),
   ]);
-  return new Snapshot({ nodes: nodes.items.map(projectNode), pods, live: new Map(live) });
+  const snapshot = new Snapshot({
+    nodes: nodes.items.map(projectNode),
+    pods,
+    live: new Map(live),
+    quotas: quotas.flatMap(({ found }) => found ?? []),
+  });
+  const notes = quotas
+    .filter(({ found }) => found === undefined)
+    .map(
+      ({ namespace }) =>
+        `The ResourceQuotas of namespace ${namespace} may not be listed: planned without them; ask for that right to have them obeyed.`,
+    );
+  return { snapshot, notes };
+}
+
+/** Undefined where they may not be listed: many who plan may not, and most namespaces limit no GPUs. */
+async function readQuotas(client: KubeClient, namespace: string): Promise<QuotaFacts[] | undefined> {
+  try {
+    const { items } = await client.list(ResourceQuotas, { namespace });
+    return items.map(projectQuota);
+  } catch (error) {
+    if (isForbidden(error)) return undefined;
+    throw error;
+  }
 }
 
 /** Page by page, so that no more than one page of whole pods is held. */

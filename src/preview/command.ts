@@ -72,7 +72,7 @@ type LookOptions = Omit<PlanOptions, 'output'>;
 /** Decides about every resource, each as if it were the only one, and carries it out in thought. */
 async function lookAhead(
   options: LookOptions,
-  { read, userAgent }: Surroundings,
+  { read, complain, userAgent }: Surroundings,
   access?: WeightsAccess,
 ): Promise<Preview[]> {
   const wishes = inNamespace(await readFiles(options.file, read), options.namespace);
@@ -89,9 +89,11 @@ async function lookAhead(
     userAgent,
   );
   const namespaced = wishes.map((wish) => ({ wish, namespace: wish.namespace ?? contextual }));
-  const cluster = await readCluster(
+  const { snapshot: cluster, notes } = await readCluster(
     namespaced.filter(({ wish }) => wish.isNamed).map(({ wish: { name }, namespace }) => ({ namespace, name })),
+    namespaced.map(({ namespace }) => namespace),
   );
+  for (const note of notes) complain(`${note}\n`);
   return namespaced.map(({ wish, namespace }) => preview(wish, { cluster, namespace, access, isLive: wish.isNamed }));
 }
 

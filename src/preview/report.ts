@@ -1,6 +1,7 @@
 import type { QwenCoderSpec } from '../api/index.ts';
 import type { Decision } from '../reconcile/decision.ts';
 import {
+  type GpuQuota,
   type PlanFailure,
   type RejectedCandidate,
   type ServingPlan,
@@ -55,8 +56,10 @@ export interface NodesReport {
   readonly gpus: number;
   /** Not held by pods of others. */
   readonly free: number;
-  /** Of the wanted replicas, those that free GPUs take. */
+  /** Of the wanted replicas, those that free GPUs and the quota take. */
   readonly startable: number;
+  /** The tightest quota, where it takes fewer replicas than are wanted. */
+  readonly quota: GpuQuota | undefined;
 }
 
 /** Where the memory of one GPU goes. The parts sum to `total`. */
@@ -141,7 +144,14 @@ function nodesOf({ facts, wanted }: Decision, { gpuProduct, gpusPerReplica }: Se
   const sum = (count: (node: (typeof nodes)[number]) => number): number =>
     nodes.reduce((total, node) => total + count(node), 0);
   const places = sum(({ free }) => Math.floor(free / gpusPerReplica));
-  return { gpus: sum(({ gpus }) => gpus), free: sum(({ free }) => free), startable: Math.min(wanted, places) };
+  const { quota } = facts;
+  const allowed = quota === undefined ? Infinity : Math.floor(quota.gpus / gpusPerReplica);
+  return {
+    gpus: sum(({ gpus }) => gpus),
+    free: sum(({ free }) => free),
+    startable: Math.min(wanted, places, allowed),
+    quota: allowed < wanted ? quota : undefined,
+  };
 }
 
 /** The KV pool of one GPU, as the planner cut it. */

@@ -1,6 +1,6 @@
 import type { QwenCoderDeployment } from '../api/index.ts';
 import type { KubeObject } from '../kube/wire.ts';
-import type { NodeFacts, PodFacts } from '../reconcile/facts.ts';
+import type { NodeFacts, PodFacts, QuotaFacts } from '../reconcile/facts.ts';
 import { GpuInventory } from '../reconcile/inventory.ts';
 import type { Caches } from '../reconcile/observe.ts';
 import { RESOURCE } from '../render/labels.ts';
@@ -17,6 +17,8 @@ export interface SnapshotParts {
   readonly nodes: readonly NodeFacts[];
   /** Of the whole cluster: they hold GPUs. */
   readonly pods: readonly PodFacts[];
+  /** Of the namespaces that were read. */
+  readonly quotas?: readonly QuotaFacts[];
   /** By key. */
   readonly live: ReadonlyMap<string, Live>;
 }
@@ -44,6 +46,10 @@ export class Snapshot implements Caches {
     return this.#parts.pods.filter(
       ({ metadata: { namespace, labels } }) => `${namespace}/${labels?.[RESOURCE]}` === key,
     );
+  }
+
+  quotas(namespace: string): readonly QuotaFacts[] {
+    return (this.#parts.quotas ?? []).filter(({ metadata }) => metadata.namespace === namespace);
   }
 }
 

@@ -57,6 +57,10 @@ function placesText({ plan, replicas, isSuspended, nodes }: FittingReport): stri
     return `No node has ${plan.gpuName} yet: engines wait until the pool of spec.placement.nodeShapes brings one.`;
   }
   const free = `${nodes.free} of ${nodes.gpus} ${plan.gpuProduct === undefined ? 'GPUs' : plan.gpuName} are free`;
+  const { quota } = nodes;
+  if (quota) {
+    return `${free}; ResourceQuota ${quota.name} allows ${count(quota.gpus, 'GPU')}: ${nodes.startable} of ${count(replicas, 'replica')} can run.`;
+  }
   if (nodes.startable >= replicas) return `${free}: ${count(replicas, 'replica')} can run.`;
   return `${free}: ${nodes.startable} of ${count(replicas, 'replica')} can run, the others wait for GPUs.`;
 }

@@ -1,12 +1,21 @@
 import type { QwenCoderDeployment } from '../api/index.ts';
-import { Informer, type KubeClient, type KubeObject, Nodes, Pods, SharedParts, apiVersionOf } from '../kube/index.ts';
+import {
+  Informer,
+  type KubeClient,
+  type KubeObject,
+  Nodes,
+  Pods,
+  ResourceQuotas,
+  SharedParts,
+  apiVersionOf,
+} from '../kube/index.ts';
 import { MANAGED_SELECTOR, RESOURCE } from '../render/index.ts';
 import { CHILD_KINDS, Resources, type Written } from './apply.ts';
-import type { NodeFacts, PodFacts } from './facts.ts';
+import type { NodeFacts, PodFacts, QuotaFacts } from './facts.ts';
 import { GpuInventory } from './inventory.ts';
 import type { Scraped, Watched } from './metrics.ts';
 import { type Caches, replicaFailure } from './observe.ts';
-import { projectNode, projectPod } from './projections.ts';
+import { projectNode, projectPod, projectQuota } from './projections.ts';
 import { isSame } from './same.ts';
 
 type Priority = 'high' | 'low';
@@ -22,6 +31,7 @@ export interface CachesOptions {
 }
 
 const BY_RESOURCE = 'resource';
+const BY_NAMESPACE = 'namespace';
 
 type Listed = QwenCoderDeployment & KubeObject;
 
@@ -40,6 +50,7 @@ export class InformerCaches implements Caches, Written, Scraped {
   readonly #children: ReadonlyMap<string, Informer<KubeObject>>;
   readonly #pods: Informer<KubeObject, PodFacts>;
   readonly #nodes: Informer<KubeObject, NodeFacts>;
+  readonly #quotas: Informer<KubeObject, QuotaFacts>;
   #hasSynced = false;
 
   constructor(options: CachesOptions) {
@@ -53,6 +64,7 @@ export class InformerCaches implements Caches, Written, Scraped {
       namespaces,
       resource: Resources,
       project: (raw) => parts.share(raw),
+      indexBy: { [BY_NAMESPACE]: namespaceOf },
       onChange: (change) => this.#resourceChanged(change as unknown as Seen<Listed>),
     });
     this.#children = new Map(
@@ -83,6 +95,14 @@ export class InformerCaches implements Caches, Written, Scraped {
       resource: Nodes,
       project: (raw) => parts.share(projectNode(raw)),
       onChange: (change) => this.#nodeChanged(change as unknown as Seen<NodeFacts>),
+    });
+    this.#quotas = new Informer<KubeObject, QuotaFacts>({
+      ...shared(ResourceQuotas.kind),
+      namespaces,
+      resource: ResourceQuotas,
+      project: projectQuota,
+      indexBy: { [BY_NAMESPACE]: namespaceOf },
+      onChange: (change) => this.#quotaChanged(change as unknown as Seen<QuotaFacts>),
     });
   }
 
@@ -131,6 +151,10 @@ export class InformerCaches implements Caches, Written, Scraped {
     return this.#pods.byIndex(BY_RESOURCE, key) as PodFacts[];
   }
 
+  quotas(namespace: string): QuotaFacts[] {
+    return this.#quotas.byIndex(BY_NAMESPACE, namespace) as QuotaFacts[];
+  }
+
   applied(object: KubeObject): void {
     const informer = object.kind === Resources.kind ? this.#resources : this.#children.get(object.kind!)!;
     (informer as Informer<KubeObject>).observe(object);
@@ -141,7 +165,7 @@ export class InformerCaches implements Caches, Written, Scraped {
   }
 
   #all(): Informer<never, unknown>[] {
-    return [this.#resources, ...this.#children.values(), this.#pods, this.#nodes] as unknown as Informer<
+    return [this.#resources, ...this.#children.values(), this.#pods, this.#nodes, this.#quotas] as unknown as Informer<
       never,
       unknown
     >[];
@@ -177,6 +201,13 @@ export class InformerCaches implements Caches, Written, Scraped {
     if (this.#hasSynced && hasGpus) this.#enqueueAll();
   }
 
+  /** A quota of its namespace decides what of a resource can be planned. */
+  #quotaChanged({ type, object, previous }: Seen<QuotaFacts>): void {
+    if (!this.#hasSynced || (type === 'update' && isSameButVersion(object, previous!))) return;
+    for (const resource of this.#resources.byIndex(BY_NAMESPACE, object.metadata.namespace!))
+      this.#options.enqueue(keyOf(resource as Listed), 'high');
+  }
+
   #enqueueOwner(object: KubeObject): void {
     const key = resourceOf(object)[0];
     if (key !== undefined) this.#options.enqueue(key, this.#hasSynced ? 'high' : 'low');
@@ -184,6 +215,8 @@ export class InformerCaches implements Caches, Written, Scraped {
 }
 
 const keyOf = ({ metadata }: KubeObject): string => `${metadata!.namespace}/${metadata!.name}`;
+
+const namespaceOf = ({ metadata }: Labelled): string[] => [metadata!.namespace!];
 
 /** The key of the resource that an object is labelled as a part of. */
 function resourceOf({ metadata }: Labelled): string[] {

@@ -1,7 +1,7 @@
 import type { QwenCoderSpec } from '../api/index.ts';
 import type { KubeObject, ObjectMeta } from '../kube/index.ts';
 import type { Owner, Revision } from '../render/index.ts';
-import type { ContainerEnd, GpuNode } from '../serving/index.ts';
+import type { ContainerEnd, GpuNode, GpuQuota } from '../serving/index.ts';
 
 /** What is kept of a Pod: enough to count its GPUs and to say how it does. */
 export interface PodFacts extends KubeObject {
@@ -61,6 +61,21 @@ export interface Taint {
   readonly effect: string;
 }
 
+/** What is kept of a ResourceQuota: what it lets in, not what is used of it. */
+export interface QuotaFacts extends KubeObject {
+  readonly metadata: ObjectMeta;
+  /** By extended resource, what pods of the namespace may hold together; empty for quotas of other things. */
+  readonly gpus: Readonly<Record<string, number>>;
+  /** Which pods it is about: those of which all hold. */
+  readonly scopes: readonly QuotaScope[];
+}
+
+export interface QuotaScope {
+  readonly scopeName: string;
+  readonly operator: string;
+  readonly values: readonly string[];
+}
+
 /** One replica's place as it is. */
 export interface LiveSlot {
   readonly index: number;
@@ -113,6 +128,8 @@ export interface Facts {
   readonly isUnplaced: boolean;
   /** Live children by kind and name. */
   readonly children: readonly KubeObject[];
+  /** What limits the GPUs of its pods most. */
+  readonly quota: GpuQuota | undefined;
   /** GPU nodes as this resource may see them: its own pods' GPUs count as free. Computed when asked for. */
   readonly nodes: () => readonly GpuNode[];
 }

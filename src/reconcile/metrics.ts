@@ -1,5 +1,5 @@
 import { KIND, type QwenCoderDeployment } from '../api/index.ts';
-import { Nodes, Pods } from '../kube/index.ts';
+import { Nodes, Pods, ResourceQuotas } from '../kube/index.ts';
 import type { Clock, Metrics } from '../runtime/index.ts';
 import { type PlanFailure, type PlanOutcome, type PlanRequest, isWholeGpu, shortName } from '../serving/index.ts';
 import { CHILD_KINDS } from './apply.ts';
@@ -47,7 +47,7 @@ const PLAN_OUTCOMES = Object.keys({
 const PLAN_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
 const CHILDREN = CHILD_KINDS.map(({ kind }) => kind);
-const WATCHED = [KIND, ...CHILDREN, Pods.kind, Nodes.kind];
+const WATCHED = [KIND, ...CHILDREN, Pods.kind, Nodes.kind, ResourceQuotas.kind];
 const VERBS = { create: 'create', apply: 'update', delete: 'delete' } as const satisfies Record<Action['do'], string>;
 
 /**

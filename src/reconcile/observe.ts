@@ -12,8 +12,9 @@ import {
   weightsJob,
 } from '../render/index.ts';
 import type { GpuInventory } from './inventory.ts';
-import { type Facts, type LiveSlot, type ModelState, type PodFacts, isTerminating } from './facts.ts';
+import { type Facts, type LiveSlot, type ModelState, type PodFacts, type QuotaFacts, isTerminating } from './facts.ts';
 import { modelStateOf } from './projections.ts';
+import { tightestQuota } from './quotas.ts';
 
 /** What the operator has in memory of the cluster. */
 export interface Caches {
@@ -22,6 +23,8 @@ export interface Caches {
   children(key: string): readonly KubeObject[];
   /** Pods labelled as a resource's. */
   pods(key: string): readonly PodFacts[];
+  /** Of a namespace. */
+  quotas(namespace: string): readonly QuotaFacts[];
   readonly inventory: GpuInventory;
 }
 
@@ -49,6 +52,7 @@ export function observe(
     pods,
     isUnplaced: all.some((pod) => pod.unschedulable !== undefined && !isTerminating(pod)),
     children,
+    quota: tightestQuota(caches.quotas(owner.namespace), spec.placement),
     nodes: once(() => caches.inventory.nodes(spec.placement, key)),
   };
 }

@@ -1,7 +1,7 @@
-import type { Job, Node, Pod } from '../kube/index.ts';
+import type { Job, Node, Pod, ResourceQuota } from '../kube/index.ts';
 import { COMPONENT, RESOURCE } from '../render/index.ts';
-import { quotable } from '../serving/index.ts';
-import type { ContainerFacts, EngineFacts, ModelState, NodeFacts, PodFacts } from './facts.ts';
+import { quotable, quantityValue } from '../serving/index.ts';
+import type { ContainerFacts, EngineFacts, ModelState, NodeFacts, PodFacts, QuotaFacts } from './facts.ts';
 
 /** Extended resources are named `domain/name`; Kubernetes' own have no domain of a vendor. */
 const isExtendedResource = (name: string): boolean => name.includes('/') && !name.startsWith('kubernetes.io/');
@@ -122,6 +122,32 @@ export function projectNode(node: Node): NodeFacts {
       ...(value !== undefined && { value }),
     })),
     schedulable: node.spec?.unschedulable !== true,
+  };
+}
+
+/** Of extended resources a quota limits requests alone. */
+const REQUESTS = 'requests.';
+
+/** A ResourceQuota as the operator keeps it. What is used of it changes with every pod and is not kept. */
+export function projectQuota({ metadata, spec, status }: ResourceQuota): QuotaFacts {
+  const { name, namespace, uid, resourceVersion } = metadata!;
+  const gpus: Record<string, number> = {};
+  for (const [key, hard] of Object.entries(spec?.hard ?? {})) {
+    const resource = key.slice(REQUESTS.length);
+    if (!key.startsWith(REQUESTS) || !isExtendedResource(resource)) continue;
+    // Admission goes by the status, which follows the spec within moments.
+    const limit = quantityValue(status?.hard?.[key] ?? hard);
+    if (limit !== undefined) gpus[resource] = limit;
+  }
+  const expressions = spec?.scopeSelector?.matchExpressions ?? [];
+  return {
+    kind: 'ResourceQuota',
+    metadata: { name, namespace, uid, resourceVersion } as QuotaFacts['metadata'],
+    gpus,
+    scopes: [
+      ...(spec?.scopes ?? []).map((scopeName) => ({ scopeName, operator: 'Exists', values: [] })),
+      ...expressions.map(({ scopeName, operator, values }) => ({ scopeName, operator, values: values ?? [] })),
+    ],
   };
 }
 

@@ -4,6 +4,7 @@ import {
   type Calibration,
   type Footprint,
   type GpuNode,
+  type GpuQuota,
   type PlanOutcome,
   type RejectedCandidate,
   type ServingPlan,
@@ -37,9 +38,9 @@ const NOTHING_LEARNED: Learned = { attempts: [], calibration: () => undefined, i
  * Chooses the revision for the observed spec.
  *
  * **Guarantees**: a spec that was rendered before gets that very revision, so restarts and upgrades of the operator change no engine; an
- * edit that leaves the plan's inputs alone keeps the plan; a plan is left only when its GPUs are gone, or when it never served and its
- * pods find no node, and then only for one that fits; or for another length of the same plan: at once where this one does not work, else
- * when an engine is down anyway or all are idle.
+ * edit that leaves the plan's inputs alone keeps the plan; a plan is left only when its GPUs are gone or beyond the quota while no engine
+ * has a node, or when it never served and its pods find no node or are beyond the quota, and then only for one that fits; or for another
+ * length of the same plan: at once where this one does not work, else when an engine is down anyway or all are idle.
  */
 export function chooseTarget(facts: Facts, plan: Planner = planServing, learned: Learned = NOTHING_LEARNED): Target {
   const { spec, revisions, owner } = facts;
@@ -72,15 +73,16 @@ function planAnew(facts: Facts, plan: Planner, learned: Learned): PlanOutcome {
     return found;
   };
   const measured = planMeasured(facts, plan, { ...learned, calibration });
-  const outcome = measured.fits || !isHinted ? measured : plan({ spec, nodes: facts.nodes() });
+  const outcome = measured.fits || !isHinted ? measured : plan({ spec, nodes: facts.nodes(), quota: facts.quota });
   if (!outcome.fits) return outcome;
   return { ...outcome, plan: informed(outcome.plan, spec, learned.attempts, learned.calibration(outcome.plan)) };
 }
 
-const planMeasured = ({ spec, nodes }: Facts, plan: Planner, { calibration }: Learned): PlanOutcome =>
+const planMeasured = ({ spec, nodes, quota }: Facts, plan: Planner, { calibration }: Learned): PlanOutcome =>
   plan({
     spec,
     nodes: nodes(),
+    quota,
     overheadBytes: (footprint) => measuredOverhead(calibration(footprint), footprint),
   });
 
@@ -142,10 +144,13 @@ const newest = (same: Revision, fresh: Revision, revisions: readonly Revision[])
   revisions.some((other) => other.inputs === fresh.inputs && other.number > same.number) ? fresh.number : same.number;
 
 function shouldReplan(revision: Revision, facts: Facts): boolean {
-  if (!revision.served && facts.isUnplaced) return true;
+  if (!revision.served && (facts.isUnplaced || isBeyond(facts.quota, revision))) return true;
   if (facts.pods.some((pod) => pod.nodeName !== undefined)) return false;
-  return !facts.nodes().some((node) => offers(node, revision));
+  return isBeyond(facts.quota, revision) || !facts.nodes().some((node) => offers(node, revision));
 }
+
+const isBeyond = (quota: GpuQuota | undefined, { plan }: Revision): boolean =>
+  quota !== undefined && plan.gpusPerReplica > quota.gpus;
 
 const offers = (node: GpuNode, { plan }: Revision): boolean =>
   node.product === plan.gpuProduct && node.gpus >= plan.gpusPerReplica;

@@ -28,8 +28,8 @@ interface Row {
   readonly type: ConditionType;
   readonly reason: string;
   readonly says: RegExp;
-  /** A quota of GPUs in the namespace. */
-  readonly gpus?: number;
+  /** A quota of the namespace, `gpus`. */
+  readonly hard?: Readonly<Record<string, string>>;
 }
 
 const ROWS: readonly Row[] = [
@@ -55,12 +55,12 @@ const ROWS: readonly Row[] = [
     says: /There is no vllm\/vllm-openai:v9\.9\.9/,
   },
   {
-    name: 'a quota',
-    spec: image,
+    name: 'a quota that lets fewer replicas in than are wanted',
+    spec: { ...image, scaling: { mode: 'None' }, replicas: 2 },
     type: 'Placed',
     reason: 'PodRejected',
-    says: /exceeded quota: gpus.*Raise ResourceQuota gpus above requests\.nvidia\.com\/gpu=1/,
-    gpus: 1,
+    says: /exceeded quota: gpus.*Raise ResourceQuota gpus above requests\.nvidia\.com\/gpu=3/,
+    hard: { 'requests.nvidia.com/gpu': '3' },
   },
   {
     name: 'a download that a quota refuses',
@@ -68,7 +68,7 @@ const ROWS: readonly Row[] = [
     type: 'ModelAvailable',
     reason: 'PodRejected',
     says: /exceeded quota: gpus/,
-    gpus: 1,
+    hard: { pods: '0' },
   },
   {
     name: 'a revision that the hub does not have',
@@ -80,10 +80,9 @@ const ROWS: readonly Row[] = [
 ];
 
 test.each(ROWS)('$name: reason, evidence and remedy stand in $type, and one Event says it', async (row) => {
-  const { spec, type, reason, says, gpus } = row;
+  const { spec, type, reason, says, hard } = row;
   const namespace = await world.namespace();
-  if (gpus !== undefined) {
-    const hard = { 'requests.nvidia.com/gpu': String(gpus) };
+  if (hard !== undefined) {
     const quota = { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'gpus', namespace }, spec: { hard } };
     await world.cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(quota) });
   }

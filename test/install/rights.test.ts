@@ -50,6 +50,11 @@ describe.each(modes)('rights of an operator that serves $name', ({ namespaces })
     expect(new Set(verbs)).toEqual(new Set(READ));
   });
 
+  test('read quotas, and leave them as they are', () => {
+    const quotas = rules.filter(({ resources }) => resources.includes('resourcequotas'));
+    expect(new Set(quotas.flatMap(({ verbs }) => verbs))).toEqual(new Set(READ));
+  });
+
   test('read logs, and of ConfigMaps read and fill the one that the installation made for them', () => {
     const found = (resource: string) => rules.filter(({ resources }) => resources.includes(resource));
     expect(new Set(found('pods/log').flatMap(({ verbs }) => verbs))).toEqual(new Set(['get']));

@@ -6,7 +6,7 @@ import type { Change } from '../../src/preview/report.ts';
 import { idleCluster, Snapshot } from '../../src/preview/snapshot.ts';
 import { PLAIN } from '../../src/preview/terminal.ts';
 import { textOf } from '../../src/preview/text.ts';
-import type { NodeFacts, PodFacts } from '../../src/reconcile/facts.ts';
+import type { NodeFacts, PodFacts, QuotaFacts } from '../../src/reconcile/facts.ts';
 import { REVISION, SLOT } from '../../src/render/index.ts';
 import { parseNodes } from '../../src/serving/index.ts';
 import { pod, spec } from '../support/builders.ts';
@@ -124,6 +124,20 @@ describe('what applying a resource changes', () => {
       ...nothing,
       weights: { state: 'ToVerify' },
     });
+  });
+
+  test('a quota refuses what it never lets in, says how many replicas it does, and is of its own namespace', async () => {
+    const quota = (namespace: string, gpus: number): QuotaFacts => ({
+      metadata: { name: 'gpus', namespace },
+      gpus: { 'nvidia.com/gpu': gpus },
+      scopes: [],
+    });
+    const under = (...quotas: QuotaFacts[]) =>
+      apply(new Snapshot({ nodes: [h100s], pods: [], quotas, live: new Map() }), two);
+    const texts = [under(quota('team-a', 1)), under(quota('team-a', 3)), under(quota('team-b', 1))].map(({ report }) =>
+      textOf({ ...report, change: undefined }, PLAIN),
+    );
+    await expect(`${texts.join('\n\n\n')}\n`).toMatchFileSnapshot('../golden/plan/quotas.txt');
   });
 
   test('what fits nowhere leaves running engines and their weights alone', () => {

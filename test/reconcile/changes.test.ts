@@ -52,7 +52,13 @@ async function setUp() {
   } as QwenCoderDeployment;
   const children = new Map<string, KubeObject>();
   const inventory = new GpuInventory();
-  const caches = { resource: () => resource, children: () => [...children.values()], pods: () => [], inventory };
+  const caches = {
+    resource: () => resource,
+    children: () => [...children.values()],
+    pods: () => [],
+    quotas: () => [],
+    inventory,
+  };
   const written = {
     applied: (object: KubeObject) => {
       if (object.kind !== resource.kind) children.set(nameOf(object), object);

@@ -10,6 +10,7 @@ const frozen = (input: QwenCoderSpecInput = {}, over: Partial<Revision> = {}): R
   revision({ inputs: engineInputs(spec(input)), planInputs: planInputs(spec(input)), ...over });
 
 const l40s = gpuNode({ product: 'NVIDIA-L40S', memoryBytes: 46068 * 2 ** 20, computeCapability: 89 });
+const h200 = gpuNode({ product: 'NVIDIA-H200', memoryBytes: 143_771 * 2 ** 20 });
 const unschedulable = pod({
   ready: false,
   nodeName: undefined,
@@ -87,6 +88,27 @@ describe('chooseTarget', () => {
     const input = { revisions: [stuck], spec: spec({ context: { maxModelLen: 32768 } }), pods: [unschedulable] };
     expect(chosen({ ...input, nodes: () => [gpuNode({ free: 0 }), l40s] }).plan.gpuProduct).toBe('NVIDIA-L40S');
     expect(chosen({ ...input, nodes: () => [gpuNode({ free: 0 })] }).plan.gpuProduct).toBe('NVIDIA-H100-80GB-HBM3');
+  });
+
+  test('a plan beyond a quota gives way to one within it while it never served or no engine has a node', () => {
+    const input = { nodes: () => [gpuNode(), h200], quota: { name: 'gpus', gpus: 1 } };
+    const [fresh, served] = [frozen({}, { served: false }), frozen()];
+    const products = {
+      fresh: chosen({ ...input, revisions: [fresh], pods: [pod()] }).plan.gpuName,
+      down: chosen({ ...input, revisions: [served] }).plan.gpuName,
+      up: chosen({ ...input, revisions: [served], pods: [pod()] }).plan.gpuName,
+    };
+    expect(products).toEqual({ fresh: 'H200-141GB', down: 'H200-141GB', up: 'H100-80GB' });
+  });
+
+  test('a plan beyond a quota is kept where nothing is within it', () => {
+    const kept = frozen();
+    expect(chosen({ revisions: [kept], quota: { name: 'gpus', gpus: 1 } })).toBe(kept);
+  });
+
+  test('a new spec that a quota leaves no GPUs for has no target, and the quota is named', () => {
+    const target = chooseTarget(facts({ quota: { name: 'gpus', gpus: 1 } }));
+    expect(target).toMatchObject({ planned: false, outcome: { reason: 'QuotaTooSmall' } });
   });
 
   test('a spec that cannot be planned has no target, whatever served before', () => {

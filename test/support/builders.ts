@@ -123,6 +123,7 @@ export const facts = (over: Partial<Facts> = {}): Facts => ({
   pods: over.slots?.flatMap(({ pods }) => pods) ?? [],
   isUnplaced: over.pods?.some(({ unschedulable }) => unschedulable !== undefined) ?? false,
   children: [],
+  quota: undefined,
   nodes: () => [gpuNode()],
   ...over,
 });
