@@ -5,12 +5,12 @@ import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import type { QwenCoderSpecInput } from '../../src/api/index.ts';
-import type { Deployment, KubeObject } from '../../src/kube/index.ts';
+import { type Deployment, type KubeObject, ResourceQuotas } from '../../src/kube/index.ts';
 import { CHILD_KINDS } from '../../src/reconcile/apply.ts';
 import { difference } from '../../src/reconcile/difference.ts';
 import { APPLIED, LOAD_SECONDS, REVISION } from '../../src/render/labels.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
-import { World } from './world.ts';
+import { World, eventually } from './world.ts';
 
 const NODES = '8xH100-80GB*2,4xL40S-48GB';
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
@@ -57,6 +57,14 @@ async function planned(args: readonly string[], input?: string): Promise<Plans['
   if (out === '') throw new Error(err);
   return (JSON.parse(out) as Plans).plans[0];
 }
+
+const file = (spec: QwenCoderSpecInput): string =>
+  JSON.stringify({
+    apiVersion: 'qwencoder.dev/v1alpha1',
+    kind: 'QwenCoderDeployment',
+    metadata: { name: 'coder' },
+    spec,
+  });
 
 const named = ({ kind, metadata }: KubeObject): string => `${kind}/${metadata!.name}`;
 
@@ -126,13 +134,6 @@ test('plan says beforehand which engines an edit restarts, and nothing else rest
     replicas: 2,
   };
   const edited: QwenCoderSpecInput = { ...spec, tools: { enabled: false } };
-  const file = (spec: QwenCoderSpecInput): string =>
-    JSON.stringify({
-      apiVersion: 'qwencoder.dev/v1alpha1',
-      kind: 'QwenCoderDeployment',
-      metadata: { name: 'coder' },
-      spec,
-    });
   const plan = (spec: QwenCoderSpecInput) => planned(['-n', namespace, '-f', '-'], file(spec));
   const revisions = async (): Promise<Map<string, string>> =>
     new Map(
@@ -158,6 +159,33 @@ test('plan says beforehand which engines an edit restarts, and nothing else rest
     said.change.restarts.flat(),
   );
   expect((await plan(edited)).change).toMatchObject({ restarts: [], writes: [] });
+});
+
+test('a quota of the namespace is planned with; who may not list quotas is told so, and planned for without', async () => {
+  const namespace = await world.namespace();
+  const hard = { 'requests.nvidia.com/gpu': '1' };
+  await world.client.create(ResourceQuotas, { metadata: { namespace, name: 'gpus' }, spec: { hard } });
+  const refused = await qwencoder(['plan', '-n', namespace, '-f', '-'], file({}));
+  expect(refused).toMatchObject({ code: 1, err: '' });
+  expect(refused.out).toMatch(
+    /QuotaTooSmall[^]*FP8 on 2x H100-80GB needs 2 GPUs; ResourceQuota gpus allows the\s+namespace 1/,
+  );
+
+  const { kubeconfigPath } = await eventually(() => world.cluster.serviceAccountKubeconfig(namespace, 'default'));
+  const kubectl = (...args: string[]) => world.cluster.kubectl(args);
+  await kubectl('create', 'clusterrole', 'planner', '--verb=list', '--resource=nodes,pods');
+  await kubectl(
+    'create',
+    'clusterrolebinding',
+    'planner',
+    '--clusterrole=planner',
+    `--serviceaccount=${namespace}:default`,
+  );
+  const unaware = await qwencoder(['plan', '-n', namespace, '--kubeconfig', kubeconfigPath]);
+  expect(unaware.out).toContain('FP8 on 2x H100-80GB, 262144 tokens');
+  expect(unaware.err).toBe(
+    `The ResourceQuotas of namespace ${namespace} may not be listed: planned without them; ask for that right to have them obeyed.\n`,
+  );
 });
 
 test('what the cluster has is planned with; without rights, or for a card that nobody has, it says what to do', async () => {
