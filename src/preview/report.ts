@@ -9,6 +9,7 @@ import {
   hasPrefixCaching,
   kvGeometry,
   poolBlocks,
+  suits,
   vllmVersion,
 } from '../serving/index.ts';
 import type { Outlook, WeightsOutlook } from './outlook.ts';
@@ -51,7 +52,7 @@ export interface MisfitReport extends Subject, Pick<PlanFailure, 'reason' | 'mes
   readonly fits: false;
 }
 
-/** The GPUs of the plan's product on nodes that exist. */
+/** The GPUs that the plan may use, on nodes that exist. */
 export interface NodesReport {
   readonly gpus: number;
   /** Not held by pods of others. */
@@ -139,8 +140,9 @@ function checkpointOf({ model: { source } }: QwenCoderSpec, { repository, revisi
   }
 }
 
-function nodesOf({ facts, wanted }: Decision, { gpuProduct, gpusPerReplica }: ServingPlan): NodesReport {
-  const nodes = facts.nodes().filter(({ product, exists }) => exists && product === gpuProduct);
+function nodesOf({ facts, wanted }: Decision, plan: ServingPlan): NodesReport {
+  const { gpusPerReplica } = plan;
+  const nodes = facts.nodes().filter((node) => node.exists && suits(plan, node));
   const sum = (count: (node: (typeof nodes)[number]) => number): number =>
     nodes.reduce((total, node) => total + count(node), 0);
   const places = sum(({ free }) => Math.floor(free / gpusPerReplica));

@@ -1,6 +1,6 @@
 import type { ConditionUpdate, QwenCoderSpec } from '../api/index.ts';
 import { type LiveVolume, engineImage } from '../render/index.ts';
-import { quantityBytes, unschedulableRemedy } from '../serving/index.ts';
+import { quantityBytes, suits, unschedulableRemedy } from '../serving/index.ts';
 import { type PodFacts, isAvailable, isTerminating } from './facts.ts';
 import { type Outcome, gpusText, readySlots } from './outcome.ts';
 import type { Target } from './target.ts';
@@ -151,7 +151,7 @@ function placed(outcome: Outcome): Update {
 function placementRemedy({ facts, target }: Outcome, message: string): string {
   if (!target.planned) return '';
   const { plan } = target.revision;
-  const nodes = facts.nodes().filter(({ product }) => product === plan.gpuProduct);
+  const nodes = facts.nodes().filter((node) => suits(plan, node));
   return ` ${unschedulableRemedy(message, plan, facts.spec.placement.resourceName, nodes.length)}`;
 }
 

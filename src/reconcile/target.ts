@@ -12,6 +12,7 @@ import {
   informed,
   measuredOverhead,
   planServing,
+  suits,
   tune,
 } from '../serving/index.ts';
 import { type Facts, type LiveSlot, isFailing, isReady, isTerminating } from './facts.ts';
@@ -152,5 +153,4 @@ function shouldReplan(revision: Revision, facts: Facts): boolean {
 const isBeyond = (quota: GpuQuota | undefined, { plan }: Revision): boolean =>
   quota !== undefined && plan.gpusPerReplica > quota.gpus;
 
-const offers = (node: GpuNode, { plan }: Revision): boolean =>
-  node.product === plan.gpuProduct && node.gpus >= plan.gpusPerReplica;
+const offers = (node: GpuNode, { plan }: Revision): boolean => suits(plan, node) && node.gpus >= plan.gpusPerReplica;

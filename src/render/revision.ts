@@ -43,6 +43,8 @@ export const planInputs = (spec: QwenCoderSpec): string =>
     spec.parallelism,
     spec.context,
     spec.placement,
+    // Drivers and cards are another matter in an image of one's own; which image it is, is not.
+    ...(spec.engine.image === undefined ? [] : ['own image']),
   ]);
 
 /** Renders a revision: the only place where an engine template is made. */

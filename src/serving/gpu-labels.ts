@@ -6,8 +6,8 @@ import type { GpuNode } from './plan.ts';
 const NVIDIA_PRODUCT = 'nvidia.com/gpu.product';
 const COMPUTE_MAJOR = 'nvidia.com/gpu.compute.major';
 const COMPUTE_MINOR = 'nvidia.com/gpu.compute.minor';
-/** The second is what older releases of GPU feature discovery write. */
-const DRIVER_MAJOR = ['nvidia.com/cuda.driver-version.major', 'nvidia.com/cuda.driver.major'];
+/** Major version of the NVIDIA driver. The first counts; the second is what older releases of GPU feature discovery write. */
+export const DRIVER_LABELS = ['nvidia.com/cuda.driver-version.major', 'nvidia.com/cuda.driver.major'];
 /** The label of AMD's node labeller; its label for memory is rounded to what the card is called, so the catalogue knows better. */
 const AMD_PRODUCT = 'amd.com/gpu.product-name';
 
@@ -25,7 +25,7 @@ export function gpuFacts(
   const product = labels[NVIDIA_PRODUCT] ?? labels[AMD_PRODUCT];
   const known = <T>(tell: (label: string) => T): T | undefined => (product === undefined ? undefined : tell(product));
   const [memoryMib, major] = [Number(labels[MEMORY_LABEL]), Number(labels[COMPUTE_MAJOR])];
-  const driver = DRIVER_MAJOR.map((label) => Number(labels[label])).find((major) => major > 0);
+  const driver = DRIVER_LABELS.map((label) => Number(labels[label])).find((major) => major > 0);
   return {
     product,
     ...(driver !== undefined && { driver }),

@@ -19,7 +19,7 @@ export {
   shortName,
   type GpuModel,
 } from './gpu-catalogue.ts';
-export { gpuFacts, MEMORY_LABEL, productLabel } from './gpu-labels.ts';
+export { DRIVER_LABELS, gpuFacts, MEMORY_LABEL, productLabel } from './gpu-labels.ts';
 export {
   concurrency,
   fits,

@@ -55,6 +55,8 @@ export interface ServingPlan {
   readonly memory: GpuMemory | undefined;
   /** Bytes of the checkpoint: what storage must hold. */
   readonly weightBytes: number;
+  /** Oldest NVIDIA driver that the engine runs on; undefined where the user's image or variables settle it, and in plans of old. */
+  readonly leastDriver?: number | undefined;
 }
 
 /** What decides how much of a GPU an engine takes besides weights and KV cache. Every plan is one. */
@@ -120,6 +122,14 @@ export interface PlanRequest {
   /** Measured overhead a GPU of memory `gpuMemoryBytes`; the planner's own guess where it is undefined. */
   readonly overheadBytes?: ((footprint: Footprint) => number | undefined) | undefined;
 }
+
+/** Whether a label tells that the node's driver is too old. */
+export const hasOldDriver = ({ leastDriver }: Pick<ServingPlan, 'leastDriver'>, { driver }: GpuNode): boolean =>
+  driver !== undefined && leastDriver !== undefined && driver < leastDriver;
+
+/** Whether pods of a plan are let onto a node: it has the product, and no driver that is too old. */
+export const suits = (plan: ServingPlan, node: GpuNode): boolean =>
+  node.product === plan.gpuProduct && !hasOldDriver(plan, node);
 
 /** A request that no plan serves. */
 export type PlanFailure = Extract<PlanOutcome, { fits: false }>;

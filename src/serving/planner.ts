@@ -7,6 +7,7 @@ import { CHECKPOINTS, VLLM_QUANTIZATIONS } from './model-profile.ts';
 import {
   type GpuNode,
   type GpuQuota,
+  hasOldDriver,
   type PlanFailure,
   type PlanOutcome,
   type PlanRequest,
@@ -128,9 +129,6 @@ function quotaTooSmall(
   };
 }
 
-const hasOldDriver = ({ leastDriver }: Demand, { driver }: GpuNode): boolean =>
-  driver !== undefined && leastDriver !== undefined && driver < leastDriver;
-
 function oldDrivers({ version, leastDriver }: Demand, nodes: readonly GpuNode[]): PlanFailure {
   const drivers = listOf(nodes.map(({ driver }) => String(driver)));
   const older = SAMPLED_VLLM_VERSIONS.findLast((name) =>
@@ -246,6 +244,7 @@ function servingPlan(
     concurrency: sized?.concurrency,
     memory: sized?.memory,
     weightBytes: checkpoint.bytes,
+    leastDriver: demand.leastDriver,
   };
 }
 

@@ -136,7 +136,7 @@ describe('the log of a reconcile', () => {
         "child created: Service/coder",
         "child created: Service/coder-engines",
         "child created: PodDisruptionBudget/coder-engine",
-        "child created: ControllerRevision/coder-xxk5z13k7v",
+        "child created: ControllerRevision/coder-r5swlnc2tp",
         "child created: Deployment/coder-engine-0",
         "condition changed: Ready",
         "condition changed: Reconciling",

@@ -53,6 +53,18 @@ describe('chooseTarget', () => {
     expect(next.number).toBe(2);
   });
 
+  test('an image of the own is planned for anew, since what its CUDA needs is not known; another one is not', () => {
+    const own = { engine: { image: 'registry.local/vllm:cuda12' } };
+    const other = { engine: { image: 'registry.local/vllm:cuda13' } };
+    const old = gpuNode({ driver: 550 });
+    const kept = frozen();
+    expect(chosen({ revisions: [kept], spec: spec(own), nodes: () => [old] }).plan.leastDriver).toBeUndefined();
+    const target = chooseTarget(facts({ revisions: [frozen(own)], nodes: () => [old] }));
+    expect(target).toMatchObject({ planned: false, outcome: { reason: 'DriverTooOld' } });
+    const mine = frozen(own, { plan: plan({ leastDriver: undefined, maxModelLen: 8192 }) });
+    expect(chosen({ revisions: [mine], spec: spec(other) }).plan.maxModelLen).toBe(8192);
+  });
+
   test('going back to an earlier spec goes back to its revision', () => {
     const first = frozen({});
     const second = frozen({ sampling: { temperature: 0.5 } }, { hash: 'bbbbbbbbbb', number: 2 });
@@ -68,6 +80,11 @@ describe('chooseTarget', () => {
 
   test.each([
     { name: 'its GPUs are gone and others fit', over: { nodes: () => [l40s] }, product: 'NVIDIA-L40S' },
+    {
+      name: 'its GPUs are gone but for those with an old driver',
+      over: { nodes: () => [gpuNode({ driver: 550 }), l40s] },
+      product: 'NVIDIA-L40S',
+    },
     { name: 'its GPUs are gone and nothing fits', over: { nodes: () => [] }, product: 'NVIDIA-H100-80GB-HBM3' },
     {
       name: 'its GPUs are gone from the cache and its pods run',

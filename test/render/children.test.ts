@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import type { QwenCoderSpecInput } from '../../src/api/index.ts';
-import { children, newRevision } from '../../src/render/index.ts';
+import { children, newRevision, weightsJob } from '../../src/render/index.ts';
 import { owner, plan, spec } from '../support/builders.ts';
 
 /** Everything a resource of one replica owns, as the API server would be sent it. */
 function rendered(input: QwenCoderSpecInput): string {
   const parsed = spec(input);
-  const revision = newRevision('coder', parsed, plan(), 1);
+  const leastDriver = parsed.engine.image === undefined ? 580 : undefined;
+  const revision = newRevision('coder', parsed, plan({ leastDriver }), 1);
   const objects = children({
     owner: owner(),
     spec: parsed,
@@ -76,6 +77,12 @@ describe('children', () => {
 
   test('the same resource always renders the same bytes', () => {
     expect(rendered({})).toBe(rendered({}));
+  });
+
+  test('of a plan that was made before plans named a driver are what they were: nothing restarts, nothing is fetched again', () => {
+    const old = plan({ leastDriver: undefined });
+    expect(newRevision('coder', spec(), old, 1).hash).toBe('mpcnd9sv5e');
+    expect(weightsJob(owner(), spec(), old)!.metadata!.name).toBe('coder-weights-94p0ed5bt8');
   });
 
   test.each<{ name: string; edit: QwenCoderSpecInput }>([

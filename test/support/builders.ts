@@ -36,6 +36,7 @@ export const plan = (over: Partial<ServingPlan> = {}): ServingPlan => ({
   concurrency: 10,
   memory: { total: 79.6 * GIB, usable: 73.3 * GIB, weights: 37.5 * GIB, overhead: 4 * GIB, kvPool: 31.8 * GIB },
   weightBytes: 80.4e9,
+  leastDriver: 580,
   ...over,
 });
 
