@@ -2,7 +2,6 @@ import { GROUP, KIND, type QwenCoderDeployment, VERSION } from '../api/index.ts'
 import { decide } from '../reconcile/decision.ts';
 import type { Learned } from '../reconcile/target.ts';
 import type { WeightsAccess } from '../render/index.ts';
-import { type PlanOutcome, type PlanRequest, planServing } from '../serving/index.ts';
 import { type Outlook, outlook } from './outlook.ts';
 import { type Report, reportOf } from './report.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -33,14 +32,11 @@ export function preview(wish: Wish, { cluster, namespace, access, isLive }: Prev
   const resource = resourceOf(wish, namespace, live);
   // What engines of others measured is the operator's own; a preview does without.
   const learned: Learned = { attempts: live?.status?.tuning ?? [], calibration: () => undefined, isIdle: false };
-  let made: PlanOutcome | undefined;
-  const plan = (request: PlanRequest): PlanOutcome => (made = planServing(request));
-  const decision = decide(cluster, key, resource, resource.spec, { plan, access, learned });
+  const decision = decide(cluster, key, resource, resource.spec, { access, learned });
   const ahead = outlook(decision);
   const report = reportOf(decision, {
     namespace: wish.namespace ?? (isLive ? namespace : undefined),
     outlook: ahead,
-    runnerUp: made?.fits ? made.runnerUp : undefined,
     snapshot: isLive ? cluster : undefined,
   });
   return { report, ahead };

@@ -33,7 +33,7 @@ export interface FittingReport extends Subject {
   readonly plan: ServingPlan;
   /** Where the checkpoint comes from, for people. */
   readonly checkpoint: string;
-  /** The next best; undefined where there is none, and where an earlier plan is kept. */
+  /** The best on other GPUs; undefined where there is none, and where an earlier plan is kept. */
   readonly runnerUp: ServingPlan | undefined;
   /** Whether the cluster has this plan's revision already. */
   readonly isKept: boolean;
@@ -95,13 +95,12 @@ const LENGTHS = [8, 16, 32, 64, 128, 256].map((thousand) => thousand * 1024);
 export interface ReportOptions {
   readonly namespace: string | undefined;
   readonly outlook: Outlook;
-  readonly runnerUp: ServingPlan | undefined;
   /** The cluster to compare with; undefined where nothing is compared. */
   readonly snapshot: Snapshot | undefined;
 }
 
 /** Puts together what is told of one decision. */
-export function reportOf(decision: Decision, { namespace, outlook, runnerUp, snapshot }: ReportOptions): Report {
+export function reportOf(decision: Decision, { namespace, outlook, snapshot }: ReportOptions): Report {
   const { facts, target, wanted } = decision;
   const { owner, spec } = facts;
   const subject = {
@@ -117,7 +116,7 @@ export function reportOf(decision: Decision, { namespace, outlook, runnerUp, sna
     fits: true,
     plan,
     checkpoint: checkpointOf(spec, plan),
-    runnerUp,
+    runnerUp: target.runnerUp,
     isKept: facts.revisions.some((revision) => revision.hash === hash),
     replicas: wanted,
     isSuspended: spec.suspend,

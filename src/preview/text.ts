@@ -74,7 +74,7 @@ function planRows({ plan, runnerUp, checkpoint, replicas, gpus, isKept }: Fittin
     ['GPUs in all', `${gpus}: ${count(replicas, 'replica')} of ${plan.gpusPerReplica}`],
     ['context', `${plan.maxModelLen} tokens${atOnce}`],
     ['engine', `vLLM ${plan.engineVersion}, max-num-seqs ${plan.maxNumSeqs}`],
-    ...(runnerUp ? [['next best', briefly(runnerUp)] as const] : []),
+    ...(runnerUp ? [['on other GPUs', briefly(runnerUp)] as const] : []),
     ...(isKept ? [['made', 'earlier; it is kept as long as it works'] as const] : []),
   ];
   return rows.flatMap(([name, value]) => wrapped(value, { first: `  ${name.padEnd(14)}`, rest: ' '.repeat(2 + 14) }));

@@ -1,6 +1,6 @@
 import type { ConditionUpdate, QwenCoderSpec } from '../api/index.ts';
 import { type LiveVolume, engineImage } from '../render/index.ts';
-import { quantityBytes, suits, unschedulableRemedy } from '../serving/index.ts';
+import { type ServingPlan, alternativeRemedy, quantityBytes, suits, unschedulableRemedy } from '../serving/index.ts';
 import { type PodFacts, isAvailable, isTerminating } from './facts.ts';
 import { type Outcome, gpusText, readySlots } from './outcome.ts';
 import type { Target } from './target.ts';
@@ -56,7 +56,8 @@ function planned({ target }: Outcome): Update {
   };
 }
 
-function modelAvailable({ facts: { spec }, target, model, volume, failures }: Outcome): Update {
+function modelAvailable({ facts, target, model, volume, failures }: Outcome): Update {
+  const { spec } = facts;
   const type = 'ModelAvailable';
   if (!target.planned)
     return { type, status: 'Unknown', reason: 'NotPlanned', message: 'There is no plan that names the weights.' };
@@ -92,7 +93,7 @@ function modelAvailable({ facts: { spec }, target, model, volume, failures }: Ou
           type,
           status: 'False',
           reason: /persistentvolumeclaim/i.test(model.unschedulable) ? 'VolumePending' : 'FetchUnschedulable',
-          message: `The Job for ${what} finds no node: ${model.unschedulable}`,
+          message: `The Job for ${what} finds no node: ${model.unschedulable}${alternative({ facts, target })}`,
         };
       }
       return {
@@ -152,7 +153,20 @@ function placementRemedy({ facts, target }: Outcome, message: string): string {
   if (!target.planned) return '';
   const { plan } = target.revision;
   const nodes = facts.nodes().filter((node) => suits(plan, node));
-  return ` ${unschedulableRemedy(message, plan, facts.spec.placement.resourceName, nodes.length)}`;
+  const remedy = unschedulableRemedy(message, plan, facts.spec.placement.resourceName, nodes.length);
+  return ` ${remedy}${alternative({ facts, target })}`;
+}
+
+/**
+ * The runner-up of the plan, where its GPUs are free and the plan's are not. Of a plan that served none is known: nothing is planned anew
+ * while it waits.
+ */
+function alternative({ facts, target }: Pick<Outcome, 'facts' | 'target'>): string {
+  if (!target.planned || target.runnerUp?.gpuProduct === undefined) return '';
+  const { revision, runnerUp } = target;
+  const isFree = (plan: ServingPlan): boolean =>
+    facts.nodes().some((node) => suits(plan, node) && node.free >= plan.gpusPerReplica);
+  return isFree(runnerUp) && !isFree(revision.plan) ? ` ${alternativeRemedy(runnerUp)}` : '';
 }
 
 function enginesReady(outcome: Outcome): Update {

@@ -20,7 +20,13 @@ import type { Planner } from './metrics.ts';
 
 /** The revision that the observed spec asks for, or why there is none. */
 export type Target =
-  | { readonly planned: true; readonly revision: Revision; readonly rejected: readonly RejectedCandidate[] }
+  | {
+      readonly planned: true;
+      readonly revision: Revision;
+      readonly rejected: readonly RejectedCandidate[];
+      /** What other GPUs would serve; undefined where there is nothing, or where nothing was planned anew. */
+      readonly runnerUp?: ServingPlan | undefined;
+    }
   | { readonly planned: false; readonly outcome: Extract<PlanOutcome, { fits: false }> };
 
 /** What earlier engines taught. */
@@ -59,7 +65,10 @@ export function chooseTarget(facts: Facts, plan: Planner = planServing, learned:
     return asRevision(newRevision(owner.name, spec, samePlan.plan, number), revisions, []);
   }
   const outcome = planAnew(facts, plan, learned);
-  if (outcome.fits) return asRevision(newRevision(owner.name, spec, outcome.plan, number), revisions, outcome.rejected);
+  if (outcome.fits) {
+    const { plan: made, rejected, runnerUp } = outcome;
+    return { ...asRevision(newRevision(owner.name, spec, made, number), revisions, rejected), runnerUp };
+  }
   if (kept) return { planned: true, revision: kept, rejected: outcome.rejected };
   return { planned: false, outcome };
 }
@@ -130,7 +139,11 @@ const isDown = (slot: LiveSlot): boolean =>
  * A template that exists already keeps its object; only what it was chosen for is noted anew. It becomes the newest, so that it is found
  * first when several lengths were tried for the same inputs.
  */
-function asRevision(fresh: Revision, revisions: readonly Revision[], rejected: readonly RejectedCandidate[]): Target {
+function asRevision(
+  fresh: Revision,
+  revisions: readonly Revision[],
+  rejected: readonly RejectedCandidate[],
+): Extract<Target, { planned: true }> {
   const same = revisions.find((revision) => revision.hash === fresh.hash);
   return {
     planned: true,

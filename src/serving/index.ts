@@ -97,4 +97,4 @@ export {
 export type { Situation } from './failure-remedies.ts';
 export { MAX_EVIDENCE_LENGTH, quotable, readLog, type LogFindings } from './log-findings.ts';
 export { redact } from './redact.ts';
-export { diagnoseRefusal, unschedulableRemedy } from './refusals.ts';
+export { alternativeRemedy, diagnoseRefusal, unschedulableRemedy } from './refusals.ts';

@@ -81,7 +81,7 @@ export type PlanOutcome =
   | {
       readonly fits: true;
       readonly plan: ServingPlan;
-      /** The next best, if this one's GPUs went away. */
+      /** The best on GPUs of another product, free ones first: for when this one's are not to be had. */
       readonly runnerUp: ServingPlan | undefined;
       readonly rejected: readonly RejectedCandidate[];
     }

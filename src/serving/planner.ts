@@ -70,12 +70,14 @@ function planOn(demand: Demand, request: PlanRequest): PlanOutcome {
   const judged = judgeAll(demand, request);
   if ('reason' in judged) return judged;
   const { groups, fits, misfits } = judged;
-  const [best, second] = fits;
+  const [best] = fits;
   if (best === undefined) return noFit(demand, groups, misfits);
+  const others = fits.filter(({ candidate }) => candidate.group.product !== best.candidate.group.product);
+  const runnerUp = others.find(({ candidate }) => startable(demand, candidate) > 0) ?? others[0];
   return {
     fits: true,
     plan: servingPlan(request.spec, demand, best),
-    runnerUp: second && servingPlan(request.spec, demand, second),
+    runnerUp: runnerUp && servingPlan(request.spec, demand, runnerUp),
     rejected: misfits.map(rejection),
   };
 }

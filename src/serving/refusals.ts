@@ -35,6 +35,10 @@ function refusalRemedy(evidence: string): string {
   return 'Adapt the policy that refuses it, or add what it asks for in spec.podMetadata.';
 }
 
+/** What other GPUs would serve in place of those that are not to be had. */
+export const alternativeRemedy = ({ gpusPerReplica, gpuName, maxModelLen }: ServingPlan): string =>
+  `${gpusPerReplica}x ${gpuName} are free and would serve ${maxModelLen} tokens: set spec.placement.products to [${gpuName}].`;
+
 /** What a Kubernetes scheduler counts: nodes that are short of something. */
 const INSUFFICIENT = /(\d+) Insufficient ([\w./-]+?)(?=[,.;](?:\s|$)|$)/g;
 

@@ -5,7 +5,7 @@ import type { Facts, ModelState } from '../../src/reconcile/facts.ts';
 import { type Observation, observed, tune, unmeasured } from '../../src/serving/index.ts';
 import type { Outcome } from '../../src/reconcile/outcome.ts';
 import { invalidStatus, statusOf } from '../../src/reconcile/status.ts';
-import { facts, liveSlot, plan, pod, revision, spec } from '../support/builders.ts';
+import { facts, gpuNode, liveSlot, plan, pod, revision, spec } from '../support/builders.ts';
 
 const NOW = '2026-01-01T00:00:00Z';
 const current = revision();
@@ -72,6 +72,15 @@ const refused = (kvBlocks: number): Observation => ({
   message: "To serve at least one request with the model's max seq len (131072), (3.02 GiB KV cache is needed …",
   kvBlocks,
 });
+const a100 = gpuNode({ name: 'node-2', product: 'NVIDIA-A100-SXM4-80GB' });
+const onA100 = plan({ gpuProduct: 'NVIDIA-A100-SXM4-80GB', gpuName: 'A100-80GB', maxModelLen: 131_072 });
+const unplaced = liveSlot(0, 'aaaaaaaaaa', [
+  pod({
+    ready: false,
+    nodeName: undefined,
+    unschedulable: '0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available.',
+  }),
+]);
 const slow = {
   pod: 'coder-engine-0-x',
   phase: 'Weights',
@@ -95,6 +104,17 @@ const situations: Record<string, Situation> = {
         ]),
       ],
     },
+  },
+  'without a node for the weights, beside other GPUs that are free': {
+    facts: { nodes: () => [gpuNode({ free: 0 }), a100] },
+    outcome: {
+      target: { ...planned, runnerUp: onA100 },
+      model: { state: 'fetching', unschedulable: '0/2 nodes are available.', trouble: undefined },
+    },
+  },
+  'without a node, beside other GPUs that are free': {
+    facts: { nodes: () => [gpuNode({ free: 0 }), a100], slots: [unplaced] },
+    outcome: { target: { ...planned, runnerUp: onA100 } },
   },
   crashing: {
     facts: {
@@ -245,6 +265,18 @@ describe('statusOf', () => {
       const first = status(situation);
       expect(statusOf(outcomeOf(situation), first, '2027-01-01T00:00:00Z')).toEqual(first);
     }
+  });
+
+  test.each([
+    { gpus: 'its own are free: what is missing is something else', free: 2, others: 8 },
+    { gpus: 'no others are free', free: 1, others: 1 },
+  ])('a plan that waits for a node is not sent to other GPUs where $gpus', ({ free, others }) => {
+    const nodes = () => [gpuNode({ free }), { ...a100, free: others }];
+    const { conditions } = status({
+      facts: { nodes, slots: [unplaced] },
+      outcome: { target: { ...planned, runnerUp: onA100 } },
+    });
+    expect(JSON.stringify(conditions)).not.toContain('A100');
   });
 
   test('what was rejected stays in the status until a new plan is made', () => {

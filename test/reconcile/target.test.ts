@@ -128,6 +128,18 @@ describe('chooseTarget', () => {
     expect(target).toMatchObject({ planned: false, outcome: { reason: 'QuotaTooSmall' } });
   });
 
+  test('a plan that never served and waits for a node comes with what other GPUs would serve', () => {
+    const small = gpuNode({ product: 'NVIDIA-GeForce-RTX-5090', memoryBytes: 32_607 * 2 ** 20 });
+    const nodes = () => [gpuNode({ free: 0 }), small];
+    const fresh = { revisions: [frozen({}, { served: false })], pods: [unschedulable], nodes };
+    expect(chooseTarget(facts(fresh))).toMatchObject({
+      revision: { plan: { gpuName: 'H100-80GB' } },
+      runnerUp: { gpuName: 'RTX5090-32GB', maxModelLen: 144_144 },
+    });
+    const served = chooseTarget(facts({ ...fresh, revisions: [frozen()] }));
+    expect(served).not.toHaveProperty('runnerUp');
+  });
+
   test('a spec that cannot be planned has no target, whatever served before', () => {
     const target = chooseTarget(facts({ revisions: [frozen()], spec: spec({ placement: { products: ['GB9000'] } }) }));
     expect(target).toMatchObject({ planned: false, outcome: { reason: 'UnknownGpuProduct' } });
