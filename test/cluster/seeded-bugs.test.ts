@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { KubeClient } from '../../src/kube/index.ts';
+import type { KubeClient } from '../../src/kube/index.ts';
 import { AUDIT_RULES } from '../history/audit-log.ts';
 import { check, report } from '../history/checker.ts';
 import { Eye } from '../history/eye.ts';

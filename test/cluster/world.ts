@@ -1,12 +1,6 @@
 import type { Condition, ConditionType, QwenCoderDeployment, QwenCoderSpecInput } from '../../src/api/index.ts';
-import {
-  KubeClient,
-  type KubeObject,
-  Namespaces,
-  PersistentVolumeClaims,
-  Pods,
-  type Resource,
-} from '../../src/kube/index.ts';
+import type { KubeClient } from '../../src/kube/index.ts';
+import { type KubeObject, Namespaces, PersistentVolumeClaims, Pods, type Resource } from '../../src/kube/index.ts';
 import { CHILD_KINDS, Resources } from '../../src/reconcile/apply.ts';
 import { RESOURCE } from '../../src/render/index.ts';
 import { systemClock } from '../../src/runtime/index.ts';

@@ -1,5 +1,5 @@
 import { KubeConfig } from '@kubernetes/client-node';
-import { KubeClient } from '../../src/kube/index.ts';
+import type { KubeClient } from '../../src/kube/index.ts';
 import { OPERATOR_NAME, OPERATOR_NAMESPACE } from '../cluster/operator-process.ts';
 import { AuditLog } from './audit-log.ts';
 import { check, report } from './checker.ts';
