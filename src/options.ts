@@ -57,7 +57,10 @@ export type OperatorOptions = z.output<typeof Options>;
 /** Every flag of `qwen-coder gateway`. */
 export const GatewayFlags = z.strictObject({
   port: flag.number(0, 65535).default(8000).describe('Port that clients talk to.'),
-  'http-port': flag.number(0, 65535).default(8080).describe('Port of /healthz, /readyz and /metrics.'),
+  'http-port': flag
+    .number(0, 65535)
+    .default(8080)
+    .describe('Port of /healthz, /readyz, /metrics and /metrics/engines.'),
   'control-port': flag.number(0, 65535).default(8001).describe('Port that the operator connects to.'),
   'control-key-file': z
     .string()

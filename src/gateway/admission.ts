@@ -71,6 +71,14 @@ export class Admission {
     return this.#waiting;
   }
 
+  /** Requests of each holder that has any, waiting and at an engine. */
+  *holders(): Generator<{ readonly holder: string; readonly waiting: number; readonly inFlight: number }> {
+    for (const [holder, present] of this.#present) {
+      const waiting = this.#queues.get(holder)?.length ?? 0;
+      yield { holder, waiting, inFlight: present - waiting };
+    }
+  }
+
   /** Work that waits, in seconds of an engine. */
   get waitingWork(): number {
     let work = 0;

@@ -5,8 +5,10 @@ import type { Replicas } from './replicas.ts';
 /** What is under way at the moment, told at each scrape. */
 export function collectFrom(metrics: Metrics, admission: Admission, replicas: Replicas): void {
   metrics.collectedGauge(
-    { name: 'qwen_coder_gateway_held', help: 'Requests that wait for a place at an engine.', labels: [] },
-    (set) => set({}, admission.waiting),
+    { name: 'qwen_coder_gateway_held', help: 'Requests that wait for a place at an engine, by key.', labels: ['key'] },
+    (set) => {
+      for (const { holder, waiting } of admission.holders()) set({ key: holder }, waiting);
+    },
   );
   metrics.collectedGauge(
     {
@@ -15,6 +17,12 @@ export function collectFrom(metrics: Metrics, admission: Admission, replicas: Re
       labels: [],
     },
     (set) => set({}, admission.longestWaitMs / 1000),
+  );
+  metrics.collectedGauge(
+    { name: 'qwen_coder_gateway_key_in_flight', help: 'Requests at an engine, by key.', labels: ['key'] },
+    (set) => {
+      for (const { holder, inFlight } of admission.holders()) set({ key: holder }, inFlight);
+    },
   );
   metrics.collectedGauge(
     { name: 'qwen_coder_gateway_in_flight', help: 'Requests at an engine, by replica.', labels: ['replica'] },

@@ -5,6 +5,7 @@ import { Accounts } from './accounts.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import type { ApiKeys } from './api-keys.ts';
 import { type Certificate, EndpointServer } from './endpoint-server.ts';
+import { engineMetrics } from './engine-metrics.ts';
 import { type ExchangeLimits, Exchanges, type Routing, type Surroundings } from './exchanges.ts';
 import type { Load, State } from './control/protocol.ts';
 import { collectFrom } from './gateway-metrics.ts';
@@ -95,6 +96,11 @@ export class Gateway {
     for (const { id, inFlight, work } of this.#replicas.all()) if (inFlight > 0) replicas[id] = { inFlight, work };
     const { answered, firstMs } = this.#accounts.totals;
     return { replicas, held: this.#admission.waiting, heldWork: this.#admission.waitingWork, answered, firstMs };
+  }
+
+  /** The engines' own metrics. */
+  engineMetrics(): Promise<string> {
+    return engineMetrics(this.#replicas.all());
   }
 
   useKeys(keys: ApiKeys): void {

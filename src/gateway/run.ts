@@ -76,6 +76,7 @@ export async function runGateway(
     // Clients are held while no engine is ready, so a gateway without engines is ready all the same.
     readiness: [{ name: 'stopping', check: () => (signal.aborted ? 'the gateway is about to end' : undefined) }],
     metrics: { contentType: metrics.contentType, text: () => metrics.text() },
+    pages: { '/metrics/engines': { contentType: metrics.contentType, text: () => gateway.engineMetrics() } },
   });
   await probes.start();
   const port = await gateway.start(flags.port);

@@ -17,11 +17,18 @@ export interface ProbesOptions {
   /** A failure means: not yet, or not any more. */
   readonly readiness?: readonly Check[];
   /** The exposition and its content type. */
-  readonly metrics?: { readonly contentType: string; text(): Promise<string> };
+  readonly metrics?: Exposition;
+  /** What else is read there, by path. */
+  readonly pages?: Readonly<Record<string, Exposition>>;
+}
+
+export interface Exposition {
+  readonly contentType: string;
+  text(): Promise<string>;
 }
 
 /**
- * The HTTP server for the kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`, and 404 for all else.
+ * The HTTP server for the kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`, pages, and 404 for all else.
  *
  * **Guarantees** 200 `ok` or 503 with a line for each failed check; `stop` lets answers in progress finish and closes idle connections.
  */
@@ -72,10 +79,11 @@ export class Probes {
     const path = (request.url ?? '/').split('?', 1)[0];
     if (path === '/healthz') return sendChecks(response, this.#options.liveness);
     if (path === '/readyz') return sendChecks(response, this.#options.readiness);
-    const { metrics } = this.#options;
-    if (path === '/metrics' && metrics) {
+    const { metrics, pages = {} } = this.#options;
+    const page = path === '/metrics' ? metrics : Object.hasOwn(pages, path!) ? pages[path!] : undefined;
+    if (page) {
       try {
-        send(response, 200, metrics.contentType, await metrics.text());
+        send(response, 200, page.contentType, await page.text());
       } catch (error) {
         send(response, 500, 'text/plain; charset=utf-8', `${String(error)}\n`);
       }

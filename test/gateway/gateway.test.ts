@@ -139,6 +139,26 @@ describe('the official clients', () => {
     expect(counted).toMatch(/tokens_total\{key="alice",model="coder",kind="prompt"\} [1-9]/);
   });
 
+  test("OpenAI's streams a response", async () => {
+    const event = (type: string, over: object) => `event: ${type}\ndata: ${JSON.stringify({ type, ...over })}\n\n`;
+    const usage = { input_tokens: 12, input_tokens_details: { cached_tokens: 8 }, output_tokens: 2, total_tokens: 14 };
+    const address = await scripted((request, response) => {
+      request.resume();
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(event('response.created', { response: { id: 'r', output: [], usage: null } }));
+      response.write(event('response.output_text.delta', { delta: 'good morning' }));
+      response.end(event('response.completed', { response: { id: 'r', output: [], usage } }));
+    });
+    const { url, metrics } = await gatewayTo([endpoint(address)]);
+    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: KEY, maxRetries: 0 });
+    let said = '';
+    for await (const one of await client.responses.create({ model: 'coder', input: 'hello', stream: true })) {
+      if (one.type === 'response.output_text.delta') said += one.delta;
+    }
+    expect(said).toBe('good morning');
+    expect(await metrics.text()).toContain('tokens_total{key="alice",model="coder",kind="cached"} 8');
+  });
+
   test('are told of a wrong key and of a stream that breaks, in their own errors', async () => {
     const address = await scripted((request, response) => {
       request.resume();
@@ -407,6 +427,21 @@ describe('engines', () => {
   });
 });
 
+test("the engines' own metrics are told together, by replica", async () => {
+  const [a, b] = [await engine(), await engine()];
+  const { gateway, url } = await gatewayTo([
+    endpoint(a.address, { id: 'a' }),
+    endpoint(b.address, { id: 'b' }),
+    endpoint('127.0.0.1:1', { id: 'gone' }),
+  ]);
+  await post(url, '/v1/chat/completions', chat());
+  const told = await gateway.engineMetrics();
+  for (const id of ['a', 'b'])
+    expect(told).toMatch(new RegExp(`^vllm:num_requests_running\\{replica="${id}",engine="0"`, 'm'));
+  expect(told.match(/^# TYPE vllm:num_requests_running /gm)).toHaveLength(1);
+  expect(told).not.toContain('gone');
+});
+
 describe('with no engine', () => {
   test('a stream is begun, told how things stand, and served when an engine is ready', async () => {
     const { address } = await engine();
@@ -424,7 +459,7 @@ describe('with no engine', () => {
     const { address } = await engine();
     const { gateway, url, metrics } = await gatewayTo([]);
     const answer = post(url, '/v1/chat/completions', chat());
-    await expect.poll(async () => await metrics.text()).toContain('qwen_coder_gateway_held 1');
+    await expect.poll(async () => await metrics.text()).toContain('qwen_coder_gateway_held{key="alice"} 1');
     gateway.tell({ endpoints: [endpoint(address)] });
     expect((await answer).status).toBe(200);
   });
