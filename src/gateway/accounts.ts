@@ -101,7 +101,7 @@ export class Accounts {
     }
     if (usage) {
       this.#tokens.inc({ key, model, kind: 'prompt' }, usage.promptTokens);
-      this.#tokens.inc({ key, model, kind: 'cached' }, usage.cachedTokens);
+      if (usage.cachedTokens > 0) this.#tokens.inc({ key, model, kind: 'cached' }, usage.cachedTokens);
       this.#tokens.inc({ key, model, kind: 'generated' }, usage.generatedTokens);
       if (streamMs !== undefined && usage.generatedTokens > 1)
         this.#inter.observe({ key, model }, streamMs / 1000 / (usage.generatedTokens - 1));

@@ -51,6 +51,8 @@ export class Answer {
   readonly #cutter = new EventCutter();
   #controller: Dispatcher.DispatchController | undefined;
   #isStream = false;
+  /** Bytes of the body that are still to come, where that is known. */
+  #bytesLeft = Infinity;
   #hasLeft = false;
   #lastMs: number;
   #blockedMs: number | undefined;
@@ -63,7 +65,7 @@ export class Answer {
   constructor(options: AnswerOptions) {
     this.#options = options;
     this.#lastMs = options.now();
-    options.response.once('close', this.#onClose);
+    options.response.on('close', this.#onClose);
   }
 
   /** Whether a status was sent: from then on errors are events. */
@@ -183,7 +185,10 @@ export class Answer {
     const headers = ['content-type', contentType ?? 'application/json', 'x-request-id', requestId];
     if (this.#isStream) headers.push('cache-control', 'no-store', 'x-accel-buffering', 'no');
     const length = headerOf(from, 'content-length');
-    if (length !== undefined) headers.push('content-length', length);
+    if (length !== undefined) {
+      headers.push('content-length', length);
+      this.#bytesLeft = Number(length);
+    }
     response.writeHead(status, headers);
     if (this.#isStream) response.flushHeaders();
   }
@@ -194,7 +199,11 @@ export class Answer {
     this.#lastChunkMs = now;
     if (!this.#isStream) {
       this.#remember(chunk);
-      return this.#write(chunk);
+      this.#bytesLeft -= chunk.length;
+      if (this.#bytesLeft > 0) return this.#write(chunk);
+      // Head, body and end in one go.
+      this.#options.response.end(chunk);
+      return true;
     }
     const whole = this.#cutter.push(chunk);
     return whole === undefined || this.#event(whole);
@@ -216,7 +225,7 @@ export class Answer {
   #end(): void {
     const rest = this.#cutter.end();
     if (rest) this.#event(rest);
-    this.#options.response.end();
+    if (!this.#options.response.writableEnded) this.#options.response.end();
   }
 
   #write(chunk: Buffer): boolean {

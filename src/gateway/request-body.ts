@@ -22,9 +22,9 @@ export function readBody(request: IncomingMessage, mostBytes: number): Promise<B
         reject(tooLarge(mostBytes));
       } else chunks.push(chunk);
     });
-    request.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)));
-    request.once('error', reject);
-    request.once('aborted', () => reject(new Error('the client has left')));
+    request.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)));
+    request.on('error', reject);
+    request.on('aborted', () => reject(new Error('the client has left')));
   });
 }
 

@@ -192,7 +192,7 @@ async function measure({ port, pid }: Proxy, load: Omit<Load, 'url' | 'headers'>
 async function each(proxies: readonly Proxy[], load: Omit<Load, 'url' | 'headers'>): Promise<Row[]> {
   const rows: Row[] = [];
   for (const proxy of proxies) {
-    await measure(proxy, { ...load, requests: Math.min(load.requests, 2000) });
+    await measure(proxy, { ...load, requests: Math.min(load.requests, 10_000) });
     const row = await measure(proxy, load);
     const { failed, seconds } = row.measured;
     process.stderr.write(
