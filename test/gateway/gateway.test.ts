@@ -348,6 +348,36 @@ describe('an answer', () => {
     expect(read).toBeGreaterThan(60 * 2 ** 20);
   });
 
+  test('that is silent is kept alive by comments, between events and never inside one', async () => {
+    let go = (): void => {};
+    const address = await scripted((request, response) => {
+      request.resume();
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write('data: {"n":1}\n\ndata: {"n"');
+      go = () => {
+        response.write(':2}\n\n');
+        go = () => response.end('data: [DONE]\n\n');
+      };
+    });
+    const { url } = await gatewayTo([endpoint(address)]);
+    const answer = await post(url, '/v1/chat/completions', chat({ stream: true }));
+    const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let said = '';
+    const until = async (words: string): Promise<void> => {
+      while (!said.includes(words)) said += (await reader.read()).value ?? '';
+    };
+    await until('{"n":1}');
+    // Half a minute with half an event.
+    await scaledClock(100).sleep(30_000);
+    go();
+    await until('{"n":2}');
+    expect(said).toBe('data: {"n":1}\n\ndata: {"n":2}\n\n');
+    await until(': working\n\n');
+    go();
+    await until('[DONE]');
+    expect(said.replaceAll(': working\n\n', '')).toBe('data: {"n":1}\n\ndata: {"n":2}\n\ndata: [DONE]\n\n');
+  });
+
   test('of a client that reads nothing for a minute is cut off, and the place is free', async () => {
     const address = await scripted((request, response) => {
       request.resume();
