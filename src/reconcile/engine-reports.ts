@@ -1,3 +1,4 @@
+import { request } from 'undici';
 import type { KubeClient } from '../kube/index.ts';
 import type { Clock } from '../runtime/index.ts';
 import {
@@ -155,7 +156,7 @@ export class EngineReports {
       // The condition quotes it: an engine that cannot be asked is not measured.
       const last = knownOf(entry.reading);
       const times = last?.state === 'failed' ? last.times + 1 : 1;
-      entry.reading = { state: 'failed', message: reasonOf(error), atMs: clock.monotonic(), times };
+      entry.reading = { state: 'failed', message: (error as Error).message, atMs: clock.monotonic(), times };
     } finally {
       cancel();
       this.#running -= 1;
@@ -164,30 +165,25 @@ export class EngineReports {
   }
 }
 
-/** `fetch` hides what happened in its cause. */
-const reasonOf = (error: unknown): string => {
-  const { message, cause } = error as Error;
-  return cause instanceof Error && cause.message !== '' ? cause.message : message;
-};
-
 /** An IPv6 address stands in brackets. */
 const host = (ip: string): string => (ip.includes(':') ? `[${ip}]` : ip);
 
 /** `/metrics` of vLLM is about 100 KiB; whatever answers in its place must not fill our memory. */
 const MOST_BYTES = 4 * 1024 * 1024;
 
-/** `get` over HTTP. */
+/** `get` over HTTP. Node's own `fetch` would be a second client in memory. */
 export async function getText(url: string, signal: AbortSignal): Promise<string> {
-  const response = await fetch(url, { signal, redirect: 'error' });
-  if (!response.ok || response.body === null) {
-    await response.body?.cancel();
-    throw new Error(`${new URL(url).pathname} answers ${response.status}`);
+  const { statusCode, body } = await request(url, { signal });
+  const path = new URL(url).pathname;
+  if (statusCode !== 200) {
+    await body.dump();
+    throw new Error(`${path} answers ${statusCode}`);
   }
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of response.body) {
+  for await (const chunk of body as AsyncIterable<Uint8Array>) {
     size += chunk.byteLength;
-    if (size > MOST_BYTES) throw new Error(`${new URL(url).pathname} answers more than ${MOST_BYTES} bytes`);
+    if (size > MOST_BYTES) throw new Error(`${path} answers more than ${MOST_BYTES} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');

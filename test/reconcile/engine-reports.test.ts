@@ -131,7 +131,7 @@ describe('getText', () => {
     {
       name: 'a redirect, which might lead anywhere',
       answer: ((_, response) => response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end()) as RequestListener,
-      error: 'fetch failed',
+      error: '/metrics answers 302',
     },
   ])('$name is an error', async ({ answer, error }) => {
     await expect(getText(await serve(answer), signal)).rejects.toThrow(error);
