@@ -193,6 +193,58 @@ describe('readLog', () => {
   });
 });
 
+/** What huggingface_hub 0.36.2 and 2.4.0 print when a hub answers so, or does not answer. */
+const HUB_WORDING: readonly (readonly [status: string, id: string, old: string, now: string])[] = [
+  [
+    '401 to a token',
+    'hub_refused',
+    'huggingface_hub.errors.HfHubHTTPError: 401 Client Error: Unauthorized for url: http://hub/api/models/a/b/revision/main?blobs=True (Request ID: Root=1-2)\n\nInvalid credentials in Authorization header',
+    "huggingface_hub.errors.HfHubHTTPError: Client error '401 Unauthorized' for url 'http://hub/api/models/a/b/revision/main?blobs=true' (Request ID: Root=1-2)\nFor more information check: https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/401\n\nInvalid credentials in Authorization header",
+  ],
+  [
+    '403',
+    'hub_refused',
+    'huggingface_hub.errors.HfHubHTTPError: (Request ID: Root=1-2)\n\n403 Forbidden: This token may not read this.\nCannot access content at: http://hub/api/models/a/b/revision/main?blobs=True.',
+    'huggingface_hub.errors.HfHubHTTPError: (Request ID: Root=1-2)\n\n403 Forbidden: This token may not read this.\nCannot access content at: http://hub/api/models/a/b/revision/main?blobs=true.',
+  ],
+  [
+    '404 with the code of a repository',
+    'hub_repository',
+    'huggingface_hub.errors.RepositoryNotFoundError: 404 Client Error. (Request ID: Root=1-2)\n\nRepository Not Found for url: http://hub/api/models/a/b.',
+    'huggingface_hub.errors.RepositoryNotFoundError: 404 Client Error. (Request ID: Root=1-2)\n\nRepository Not Found for url: http://hub/api/models/a/b.',
+  ],
+  [
+    '403 with the code of a gate',
+    'hub_gated',
+    'huggingface_hub.errors.GatedRepoError: 403 Client Error. (Request ID: Root=1-2)\n\nCannot access gated repo for url http://hub/api/models/a/b.',
+    'huggingface_hub.errors.GatedRepoError: 403 Client Error. (Request ID: Root=1-2)\n\nCannot access gated repo for url http://hub/api/models/a/b.',
+  ],
+  [
+    '429',
+    'hub_away',
+    'huggingface_hub.errors.HfHubHTTPError: 429 Client Error: Too Many Requests for url: http://hub/api/models/a/b (Request ID: Root=1-2)\n\nrate limited',
+    'huggingface_hub.errors.HfHubHTTPError: (Request ID: Root=1-2)\n\n429 Too Many Requests for url: http://hub/api/models/a/b.\nrate limited',
+  ],
+  [
+    '503',
+    'hub_away',
+    'huggingface_hub.errors.HfHubHTTPError: 503 Server Error: Service Unavailable for url: http://hub/api/models/a/b (Request ID: Root=1-2)',
+    "huggingface_hub.errors.HfHubHTTPError: Server error '503 Service Unavailable' for url 'http://hub/api/models/a/b' (Request ID: Root=1-2)",
+  ],
+  [
+    'nothing',
+    'hub_away',
+    "requests.exceptions.ConnectionError: (MaxRetryError('HTTPConnectionPool(host=hub, port=9): Max retries exceeded with url: /api'), '(Request ID: f6a04de8)')",
+    'httpx2.ConnectError: [Errno 111] Connection refused',
+  ],
+];
+
+describe('readLog of a download', () => {
+  test.each(HUB_WORDING)('a hub that answers %s is found in the words of both', (_status, id, old, now) => {
+    for (const text of [old, now]) expect(readLog(`Traceback (most recent call last):\n${text}`).cause?.id).toBe(id);
+  });
+});
+
 describe('redact', () => {
   test.each([
     ['token hf_abcdefgh1234 was refused', 'hf_abcdefgh1234'],
@@ -264,8 +316,9 @@ const FETCHES: readonly (readonly [name: string, evidence: ContainerEvidence, ov
   ['a revision that is not there', hubError('RevisionNotFoundError: 404 Client Error.')],
   ['a repository that is not there', hubError('RepositoryNotFoundError: 401 Client Error.')],
   ['a token that is refused', hubError('RepositoryNotFoundError: 401 Client Error.'), { hasHubToken: true }],
-  ['a hub that forbids', hubError('HfHubHTTPError: 403 Client Error.')],
-  ['a hub that is away', hubError('HfHubHTTPError: 503 Server Error.')],
+  ['a token that has run out', ended(HUB_WORDING[0]![3]), { hasHubToken: true }],
+  ['a hub that forbids', ended(HUB_WORDING[1]![3])],
+  ['a hub that is away', ended(HUB_WORDING[5]![3])],
   ['a volume that is full', ended('OSError: [Errno 28] No space left on device')],
 ];
 

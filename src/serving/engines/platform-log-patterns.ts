@@ -61,8 +61,18 @@ export const PLATFORM_LOG_PATTERNS = [
   { id: 'hub_gated', role: 'cause', regex: /GatedRepoError: (?<status>\d+)/, linesMore: 2 },
   { id: 'hub_revision', role: 'cause', regex: /RevisionNotFoundError: (?<status>\d+)/, linesMore: 2 },
   { id: 'hub_repository', role: 'cause', regex: /RepositoryNotFoundError: (?<status>\d+)/, linesMore: 2 },
-  { id: 'hub_refused', role: 'cause', regex: /HfHubHTTPError: (?<status>401|403)/ },
-  { id: 'hub_away', role: 'cause', regex: /HfHubHTTPError: (?<status>429|5\d\d)/ },
+  // On requests before 1.0, on httpx since: "401 Client Error", "Client error '401 Unauthorized'". What it words itself stands alone on a
+  // line below the name of the error: "403 Forbidden: …", "429 Too Many Requests for url: …".
+  {
+    id: 'hub_refused',
+    role: 'cause',
+    regex: /HfHubHTTPError: (?:Client error ')?(?<status>401|403)\b|^403 Forbidden: /,
+  },
+  {
+    id: 'hub_away',
+    role: 'cause',
+    regex: /HfHubHTTPError: (?:(?:Client|Server) error ')?(?<status>429|5\d\d)\b|^429 .* for url/,
+  },
   {
     id: 'hub_away',
     role: 'general-cause',
