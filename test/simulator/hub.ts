@@ -20,6 +20,11 @@ interface Repository {
 /** Who may read a repository. */
 export type Access = 'public' | 'gated' | 'private';
 
+/** What a token opens: everything, nothing since it has run out, or what it was not made for. */
+type TokenRights = 'all' | 'expired' | 'restricted';
+
+const ARCHITECTURE = 'Qwen3NextForCausalLM';
+
 const SHARD_BYTES = 64 * 1024;
 const SHARDS = 3;
 
@@ -35,8 +40,9 @@ export class Hub {
   readonly #http: Server;
   readonly #repositories = new Map<string, Repository>();
   readonly #access = new Map<string, Access>();
-  readonly #tokens = new Set<string>();
-  #outage: number | undefined;
+  readonly #tokens = new Map<string, TokenRights>();
+  /** By repository; the empty name stands for all. */
+  readonly #outages = new Map<string, number>();
   #corrupt: string | undefined;
 
   private constructor(http: Server, url: string) {
@@ -63,8 +69,8 @@ export class Hub {
   }
 
   /** Adds a repository, or gives it a new commit. */
-  addRepository(name: string, quantization: 'BF16' | 'FP8', edition = 1): void {
-    const files = repositoryFiles(name, quantization, edition);
+  addRepository(name: string, quantization: 'BF16' | 'FP8', edition = 1, architecture = ARCHITECTURE): void {
+    const files = repositoryFiles(name, quantization, edition, architecture);
     this.#repositories.set(name, { commit: sha1(`${name}@${edition}`), files, revisions: new Set(['main']) });
   }
 
@@ -82,12 +88,23 @@ export class Hub {
   }
 
   allowToken(token: string): void {
-    this.#tokens.add(token);
+    this.#tokens.set(token, 'all');
   }
 
-  /** Answers every request with this status; undefined ends the outage. */
-  setOutage(status: number | undefined): void {
-    this.#outage = status;
+  /** From now on it is refused, whatever it is shown for. */
+  expireToken(token: string): void {
+    this.#tokens.set(token, 'expired');
+  }
+
+  /** It is known, and was made for something else than reading repositories. */
+  restrictToken(token: string): void {
+    this.#tokens.set(token, 'restricted');
+  }
+
+  /** Answers every request, or those about one repository, with this status; undefined ends the outage. */
+  setOutage(status: number | undefined, repository = ''): void {
+    if (status === undefined) this.#outages.delete(repository);
+    else this.#outages.set(repository, status);
   }
 
   /** Sends wrong bytes for this file name; undefined ends it. */
@@ -109,15 +126,18 @@ export class Hub {
     const path = decodeURIComponent(new URL(request.url ?? '/', this.url).pathname);
     const entry = `${request.method} ${path}`;
     this.requests.set(entry, (this.requests.get(entry) ?? 0) + 1);
-    if (this.#outage !== undefined) return refuse(response, this.#outage, '', 'Service Unavailable');
-
     const info = /^\/api\/models\/([^/]+\/[^/]+)(?:\/(?:revision|tree)\/(.+))?$/.exec(path);
     const file = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path);
     const name = info?.[1] ?? file?.[1];
+    const outage = this.#outages.get('') ?? this.#outages.get(name ?? '');
+    if (outage !== undefined) return refuse(response, outage, '', '');
     if (name === undefined) return refuse(response, 404, '', 'Not Found');
     const repository = this.#repositories.get(name);
     const token = request.headers.authorization?.replace(/^Bearer /i, '');
-    const isAllowed = token !== undefined && this.#tokens.has(token);
+    const rights = this.#tokens.get(token ?? '');
+    if (rights === 'expired') return refuse(response, 401, '', 'Invalid credentials in Authorization header');
+    if (rights === 'restricted') return refuse(response, 403, '', 'This token has no permission to read repositories');
+    const isAllowed = rights === 'all';
     const access = this.#access.get(name) ?? 'public';
     if (!repository || (access === 'private' && !isAllowed)) {
       return refuse(response, token === undefined ? 401 : 404, 'RepoNotFound', 'Repository not found');
@@ -187,20 +207,26 @@ function sendTree(response: ServerResponse, { files }: Repository): void {
 function refuse(response: ServerResponse, status: number, code: string, message: string): void {
   response.writeHead(status, {
     'content-type': 'application/json',
-    ...(code && { 'x-error-code': code, 'x-error-message': message }),
+    ...(code && { 'x-error-code': code }),
+    ...(message && { 'x-error-message': message }),
   });
   response.end(JSON.stringify({ error: message }));
 }
 
 const sha1 = (data: string | Buffer): string => createHash('sha1').update(data).digest('hex');
 
-function repositoryFiles(name: string, quantization: 'BF16' | 'FP8', edition: number): Map<string, HubFile> {
+function repositoryFiles(
+  name: string,
+  quantization: 'BF16' | 'FP8',
+  edition: number,
+  architecture: string,
+): Map<string, HubFile> {
   const files = new Map<string, HubFile>();
   const add = (path: string, content: Buffer, lfs = false) =>
     files.set(path, { content, sha256: createHash('sha256').update(content).digest('hex'), lfs });
   const json = (path: string, value: unknown) => add(path, Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`));
   json('config.json', {
-    architectures: ['Qwen3NextForCausalLM'],
+    architectures: [architecture],
     model_type: 'qwen3_next',
     hidden_size: 2048,
     num_hidden_layers: 48,

@@ -5,7 +5,8 @@ import { environment, expand, serviceLinks } from './kubelet/environment.ts';
 import { GpuDevices } from './kubelet/gpus.ts';
 import { podStatus, type PodParts } from './kubelet/pod-status.ts';
 import { runProbe } from './kubelet/probe.ts';
-import { imageVersion, startProgram } from './kubelet/programs.ts';
+import { startProgram } from './kubelet/programs.ts';
+import { imageVersion } from './vllm/version.ts';
 import type { ProgramContext } from './kubelet/program.ts';
 
 const pod: Pod = { metadata: { name: 'p', namespace: 'n', uid: 'u' }, spec: { nodeName: 'node', containers: [] } };

@@ -7,6 +7,7 @@ import { ManualClock, settle } from '../support/manual-clock.ts';
 import { Hub } from './hub.ts';
 import { fetchWeights } from './weights-job.ts';
 import type { ProgramContext } from './kubelet/program.ts';
+import { type Fault, FAULTS } from './vllm/faults.ts';
 import { type Exit, VllmProcess, type VllmProcessOptions } from './vllm/process.ts';
 
 const MIB = 2 ** 20;
@@ -44,6 +45,7 @@ const hostPath = (path: string): string | undefined => (path.startsWith('/models
 async function fetched(
   args: readonly string[],
   env: Record<string, string> = {},
+  over: Partial<ProgramContext> = {},
 ): Promise<{ exit: Exit; log: string[]; message: string }> {
   const log: string[] = [];
   let message = '';
@@ -53,6 +55,8 @@ async function fetched(
     write: (_, line) => log.push(line),
     terminationMessage: (text) => (message = text),
     hubUrl: hub.url,
+    image: 'vllm/vllm-openai:v0.33.0',
+    ...over,
   } satisfies Partial<ProgramContext>;
   const exit = await fetchWeights(context as unknown as ProgramContext, args).exited;
   return { exit, log, message };
@@ -252,11 +256,41 @@ describe('VllmProcess', () => {
     expect(await process.exited).toEqual({ exitCode: 0 });
   });
 
-  test('faults: bad-flag, does-not-fit, never-ready, crash-after-ready', async () => {
-    expect(await start([], { fault: 'bad-flag' }).exitAfter(0)).toEqual({ exitCode: 2 });
-    expect(await start([], { fault: 'does-not-fit' }).exitAfter(101_000)).toEqual({ exitCode: 1 });
-    expect(await start([], { fault: 'never-ready' }).exitAfter(3_600_000)).toBe('running');
-    const crashing = start([], { fault: 'crash-after-ready', crashAfterSeconds: 10 });
+  test('a start of a fault ends, or hangs, as vLLM does, and its log holds what the fault is known by', async () => {
+    const known: Partial<Record<Fault, string>> = {};
+    for (const fault of Object.keys(FAULTS) as Fault[]) {
+      if (FAULTS[fault].at === 'serving') continue;
+      const { exitAfter, log } = start([], { fault });
+      const exit = await exitAfter(101_000);
+      const error = log.findLast(
+        (line) => /(?:Error|error): /.test(line) && !/worker|Engine core init/i.test(line.slice(25)),
+      );
+      const end = exit === 'running' ? exit : `${exit.reason ?? ''} ${exit.exitCode}`.trim();
+      known[fault] = `${end}, ${error?.replace(/^.*\] |^\(.*?\) /, '').slice(0, 90) ?? 'no word'}`;
+    }
+    expect(known).toMatchInlineSnapshot(`
+      {
+        "bad-flag": "2, vllm: error: unrecognized arguments: --no-such-flag",
+        "bus-error": "135, no word",
+        "disk-full": "1, No space left on device: '/cache/torch_compile_cache/0a1b'",
+        "does-not-fit": "1, ValueError: To serve at least one request with the model's max seq len (131072), (1.54 GiB",
+        "driver-too-old": "1, RuntimeError: The NVIDIA driver on your system is too old (found version 12080). Please up",
+        "gpu-memory-taken": "1, ValueError: Free memory on device cuda:0 (13.65/79.65 GiB) on startup is less than desired",
+        "gpu-not-visible": "1, pydantic_core._pydantic_core.ValidationError: 1 validation error for ParallelConfig",
+        "nccl-failure": "1, ncclSystemError: System call (e.g. socket, malloc) or external library call failed or devi",
+        "never-ready": "running, no word",
+        "oom-killed": "OOMKilled 137, no word",
+        "out-of-gpu-memory": "1, torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 0.5 GiB. GPU 0 has a total c",
+        "shm-full": "1, ncclSystemError: System call (e.g. socket, malloc) or external library call failed or devi",
+      }
+    `);
+  });
+
+  test.each([
+    ['crash-after-ready', 'Worker proc VllmWorker-0 died unexpectedly (exit code: -11), shutting down executor.'],
+    ['out-of-gpu-memory-serving', 'torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.0 GiB.'],
+  ] as const)('%s strikes a ready engine, and the watchdog ends the process well', async (fault, cause) => {
+    const crashing = start([], { fault, crashAfterSeconds: 10 });
     await crashing.exitAfter(101_000);
     await expect.poll(crashing.served).toBe(200);
     await crashing.clock.advance(10_000);
@@ -264,6 +298,15 @@ describe('VllmProcess', () => {
     await crashing.clock.advance(5_000);
     // The watchdog's way out is no failure by its exit code.
     expect(await crashing.process.exited).toEqual({ exitCode: 0 });
+    expect(crashing.log.join('\n')).toContain(cause);
+  });
+
+  test('a checkpoint of another model is refused by its architecture', async () => {
+    hub.addRepository('example/other', 'FP8', 1, 'OtherForCausalLM');
+    await fetched(['--repository=example/other', '--revision=main', '--manifest=/models/qwen-coder/other.json']);
+    const { log, exitAfter } = start([], { args: ['example/other', '--tensor-parallel-size=2'] });
+    expect(await exitAfter(0)).toEqual({ exitCode: 1 });
+    expect(log.at(-1)).toContain("Value error, Model architectures ['OtherForCausalLM'] are not supported for now.");
   });
 });
 
@@ -308,6 +351,20 @@ describe('fetchWeights', () => {
       error: 'RevisionNotFoundError: 404 Client Error.',
     },
     {
+      name: 'a token that has run out',
+      repository: FP8,
+      revision: 'main',
+      token: 'expired',
+      error: "HfHubHTTPError: Client error '401 Unauthorized' for url",
+    },
+    {
+      name: 'a token for something else',
+      repository: FP8,
+      revision: 'main',
+      token: 'restricted',
+      error: 'HfHubHTTPError: (Request ID: Root=1-simulated)\n\n403 Forbidden: This token has no permission',
+    },
+    {
       name: 'a gated repository',
       repository: 'Qwen/Gated',
       revision: 'main',
@@ -317,6 +374,8 @@ describe('fetchWeights', () => {
   ])('$name fails in huggingface_hub’s words', async ({ repository, revision, token, error }) => {
     hub.addRepository('Qwen/Gated', 'FP8');
     hub.setAccess('Qwen/Gated', 'gated');
+    hub.expireToken('expired');
+    hub.restrictToken('restricted');
     const { exit, log } = await fetched(
       [`--repository=${repository}`, `--revision=${revision}`],
       token ? { HF_TOKEN: token } : {},
@@ -345,10 +404,15 @@ describe('fetchWeights', () => {
     expect((await fetched(['--repository=Qwen/Gated', '--revision=main'], { HF_TOKEN: 'good' })).exit).toEqual({
       exitCode: 0,
     });
-    hub.setOutage(503);
+    hub.setOutage(503, FP8);
     const away = await fetched([`--repository=${FP8}`, '--revision=main']);
-    hub.setOutage(undefined);
+    hub.setOutage(undefined, FP8);
     expect(away.exit).toEqual({ exitCode: 1 });
-    expect(away.log.at(-1)).toContain('HfHubHTTPError: 503 Server Error.');
+    const older = { image: 'vllm/vllm-openai:v0.15.1' };
+    hub.setOutage(503);
+    const awayBefore = await fetched([`--repository=${FP8}`, '--revision=main'], {}, older);
+    hub.setOutage(undefined);
+    expect(awayBefore.log.at(-1)).toContain('HfHubHTTPError: 503 Server Error: Service Unavailable for url');
+    expect(away.log.at(-1)).toContain("HfHubHTTPError: Server error '503 Service Unavailable' for url");
   });
 });

@@ -10,13 +10,12 @@ import { Hub } from './hub.ts';
 import { ImagePullError } from './kubelet/container.ts';
 import { Kubelet } from './kubelet/kubelet.ts';
 import { annotatedFault } from './kubelet/pod-worker.ts';
-import { imageVersion } from './kubelet/programs.ts';
 import { Provisioner } from './provisioner.ts';
 import type { Answer, Conversation } from './vllm/answer.ts';
 import type { EngineSpeed } from './vllm/engine.ts';
-import type { Fault } from './vllm/process.ts';
+import type { Fault } from './vllm/faults.ts';
 import type { Load } from './vllm/metrics.ts';
-import { isAtLeast } from './vllm/version.ts';
+import { imageVersion, isAtLeast } from './vllm/version.ts';
 
 export interface SimulatorOptions {
   /** Path of an administrator's kubeconfig: of a `Cluster`, or of any cluster with KWOK nodes. */
@@ -32,7 +31,7 @@ export interface SimulatorOptions {
   readonly speed?: EngineSpeed;
   /** The model's words in place of the deterministic ones. */
   readonly answer?: (conversation: Conversation) => Answer;
-  /** After readiness, for `crash-after-ready`; 5. */
+  /** After readiness, for faults of engines that serve; 5. */
   readonly crashAfterSeconds?: number;
 }
 
@@ -155,12 +154,17 @@ export class Simulator {
     this.#faults.set(selector, fault);
   }
 
-  /** The engines of matching pods die now, under their servers. */
-  crash(selector: PodSelector): void {
+  /** The engines of matching pods die now, under their servers: of this fault, or of nothing that their logs tell. */
+  crash(selector: PodSelector, fault?: Fault): void {
     for (const { pod, process } of this.#kubelet.engines()) {
       // Whoever stops the process meanwhile ends the crash too.
-      if (selector(pod)) process.crash().catch(() => undefined);
+      if (selector(pod)) process.crash(fault).catch(() => undefined);
     }
+  }
+
+  /** The node runs short of something: its kubelet ends matching pods and says this of it. */
+  evict(selector: PodSelector, message: string): void {
+    this.#kubelet.evict(selector, message);
   }
 
   /** Images that match cannot be pulled; undefined ends it. */

@@ -4,6 +4,7 @@ import { dirname, join, relative } from 'node:path';
 import { request } from 'undici';
 import { type Program, type ProgramContext, scriptOption } from './kubelet/program.ts';
 import type { Exit } from './vllm/process.ts';
+import { imageVersion, isNewWording } from './vllm/version.ts';
 
 interface ModelInfo {
   readonly sha: string;
@@ -48,7 +49,8 @@ async function run(context: ProgramContext, args: readonly string[], signal: Abo
   if (repository === undefined || revision === undefined) {
     throw new ScriptError('fetch-weights: error: the following arguments are required: --repository, --revision');
   }
-  const hub = new HubClient(env['HF_ENDPOINT'] ?? context.hubUrl, env['HF_TOKEN'], signal);
+  const endpoint = env['HF_ENDPOINT'] ?? context.hubUrl;
+  const hub = new HubClient(endpoint, env['HF_TOKEN'], hasNewWording(context), signal);
   const info = await hub.modelInfo(repository, revision);
   const cache = hostPath(`${env['HF_HOME'] ?? '/root/.cache/huggingface'}/hub`, true);
   if (cache === undefined)
@@ -60,6 +62,7 @@ async function run(context: ProgramContext, args: readonly string[], signal: Abo
   const files: { path: string; bytes: number; sha256: string | null }[] = [];
   for (const { rfilename, size, lfs } of info.siblings) {
     const link = join(snapshot, rfilename);
+    if (context.fault === 'disk-full' && lfs) throw new ScriptError('OSError: [Errno 28] No space left on device');
     if (!existsSync(link)) await fetchFile(hub, repository, info.sha, rfilename, root, link);
     const content = readFileSync(link);
     if (content.length !== size)
@@ -107,9 +110,11 @@ async function fetchFile(
 class HubClient {
   readonly #endpoint: string;
   readonly #headers: Record<string, string>;
+  readonly #isNew: boolean;
   readonly #signal: AbortSignal;
 
-  constructor(endpoint: string, token: string | undefined, signal: AbortSignal) {
+  constructor(endpoint: string, token: string | undefined, isNew: boolean, signal: AbortSignal) {
+    this.#isNew = isNew;
     this.#endpoint = endpoint.replace(/\/$/, '');
     this.#headers = token ? { authorization: `Bearer ${token}` } : {};
     this.#signal = signal;
@@ -136,26 +141,59 @@ class HubClient {
     const { statusCode, headers, body } = response;
     const content = Buffer.from(await body.arrayBuffer());
     if (statusCode === 200) return { etag: String(headers['etag'] ?? '').replaceAll('"', ''), content };
-    throw new ScriptError(
-      exceptionOf(url, statusCode, String(headers['x-error-code'] ?? ''), String(headers['x-error-message'] ?? '')),
-    );
+    const refusal = {
+      url,
+      status: statusCode,
+      code: String(headers['x-error-code'] ?? ''),
+      message: String(headers['x-error-message'] ?? ''),
+    };
+    throw new ScriptError(`huggingface_hub.errors.${exceptionOf(refusal, this.#isNew)}`);
   }
 }
 
-function exceptionOf(url: string, status: number, code: string, message: string): string {
-  const head = `${status} ${status < 500 ? 'Client' : 'Server'} Error. (Request ID: Root=1-simulated)`;
+/** The image of a version holds the huggingface_hub of its time. */
+function hasNewWording({ image, defaultVersion }: ProgramContext): boolean {
+  return isNewWording(imageVersion(image) ?? defaultVersion);
+}
+
+interface Refusal {
+  readonly url: string;
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+const REQUEST = '(Request ID: Root=1-simulated)';
+const REASONS: Readonly<Record<number, string>> = {
+  401: 'Unauthorized',
+  503: 'Service Unavailable',
+};
+
+/** As huggingface_hub 0.36 and 2.4 print them; from 1.0 on it stands on httpx, which words statuses otherwise. */
+function exceptionOf({ url, status, code, message }: Refusal, isNew: boolean): string {
+  const head = `${status} Client Error. ${REQUEST}`;
   switch (code) {
     case 'GatedRepo':
-      return `huggingface_hub.errors.GatedRepoError: ${head}\n\nCannot access gated repo for url ${url}.\n${message}`;
+      return `GatedRepoError: ${head}\n\nCannot access gated repo for url ${url}.\n${message}`;
     case 'RevisionNotFound':
-      return `huggingface_hub.errors.RevisionNotFoundError: ${head}\n\nRevision Not Found for url: ${url}.\n${message}`;
+      return `RevisionNotFoundError: ${head}\n\nRevision Not Found for url: ${url}.\n${message}`;
     case 'RepoNotFound':
       return (
-        `huggingface_hub.errors.RepositoryNotFoundError: ${head}\n\nRepository Not Found for url: ${url}.\n` +
+        `RepositoryNotFoundError: ${head}\n\nRepository Not Found for url: ${url}.\n` +
         'Please make sure you specified the correct `repo_id` and `repo_type`.\n' +
         'If you are trying to access a private or gated repo, make sure you are authenticated.'
       );
-    default:
-      return `huggingface_hub.errors.HfHubHTTPError: ${head} for url: ${url}`;
   }
+  if (status === 403) {
+    return (
+      `HfHubHTTPError: ${REQUEST}\n\n403 Forbidden: ${message}.\nCannot access content at: ${url}.\n` +
+      'Make sure your token has the correct permissions.'
+    );
+  }
+  const side = status < 500 ? 'Client' : 'Server';
+  const said = isNew
+    ? `${side} error '${status} ${REASONS[status] ?? ''}' for url '${url}' ${REQUEST}\n` +
+      `For more information check: https://developer.mozilla.org/en-US/docs/Web/HTTP/Status/${status}`
+    : `${status} ${side} Error: ${REASONS[status] ?? ''} for url: ${url} ${REQUEST}`;
+  return `HfHubHTTPError: ${said}${message && `\n\n${message}`}`;
 }

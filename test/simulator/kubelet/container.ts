@@ -183,7 +183,7 @@ export class ContainerRunner {
     onChange();
     event('Normal', 'Started', `Started container ${this.container.name}`);
     this.#beginProbes();
-    const { exitCode } = await program.exited;
+    const { exitCode, reason } = await program.exited;
     this.#probes.abort(new Error('container ended'));
     this.#killTimer?.cancel();
     this.#killTimer = undefined;
@@ -197,7 +197,7 @@ export class ContainerRunner {
     this.#state = {
       terminated: {
         exitCode,
-        reason: exitCode === 0 ? 'Completed' : 'Error',
+        reason: reason ?? (exitCode === 0 ? 'Completed' : 'Error'),
         startedAt,
         finishedAt: timestamp(clock),
         containerID: this.status.containerID ?? '',

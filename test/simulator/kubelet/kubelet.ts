@@ -100,6 +100,11 @@ export class Kubelet {
     );
   }
 
+  /** Ends matching pods as when the node runs short. */
+  evict(selector: (pod: Pod) => boolean, message: string): void {
+    for (const worker of this.#workers.values()) if (selector(worker.pod)) worker.evict(message);
+  }
+
   /** Ends every container; the objects stay as they are. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('simulator stops'));

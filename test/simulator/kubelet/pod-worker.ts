@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { Node, Pod } from '../../../src/kube/wire.ts';
 import { type Clock, timestamp } from '../../../src/runtime/clock.ts';
 import type { Addresses } from '../addresses.ts';
-import { FAULTS, type Fault, VllmProcess } from '../vllm/process.ts';
+import { type Fault, isFault } from '../vllm/faults.ts';
+import { VllmProcess } from '../vllm/process.ts';
 import { ContainerLog } from './container-log.ts';
 import { ContainerRunner, type ContainerSurroundings } from './container.ts';
 import { type Container, environment, expand, type ReadValue } from './environment.ts';
@@ -60,6 +61,7 @@ export class PodWorker {
   #podIP: string | undefined;
   #isInitialized: boolean;
   #isOver = false;
+  #eviction: Pick<PodStatus, 'reason' | 'message'> | undefined;
   #written: PodStatus | undefined;
   #writing: Promise<void> | undefined;
   #isDirty = false;
@@ -122,6 +124,14 @@ export class PodWorker {
       return;
     }
     void this.#stop(seconds);
+  }
+
+  /** Its containers are killed, and none runs again. */
+  evict(message: string): void {
+    if (this.#isOver || this.#stopping) return;
+    this.#eviction = { reason: 'Evicted', message };
+    this.#world.event(this.#pod, 'Warning', 'Evicted', message);
+    for (const runner of [...this.#init, ...this.#main]) runner.kill();
   }
 
   /** The pod object is gone: everything ends at once and nothing is written. */
@@ -304,7 +314,10 @@ export class PodWorker {
         restartPolicy: this.#pod.spec?.restartPolicy ?? 'Always',
         isOver: this.#isOver,
       };
-      const status = podStatus(this.#pod, parts, this.#written, timestamp(clock));
+      const status = {
+        ...podStatus(this.#pod, parts, this.#written, timestamp(clock)),
+        ...(this.#isOver && this.#eviction),
+      };
       if (JSON.stringify(status) === JSON.stringify(this.#written)) continue;
       try {
         await writeStatus(this.#pod, status);
@@ -327,5 +340,5 @@ const hostIPOf = (node: Node | undefined): string =>
 /** The fault that a pod asks for by itself. */
 export function annotatedFault(pod: Pod): Fault | undefined {
   const asked = pod.metadata?.annotations?.[FAULT_ANNOTATION];
-  return FAULTS.find((fault) => fault === asked);
+  return isFault(asked) ? asked : undefined;
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../../../src/runtime/clock.ts';
 import type { Gpus } from '../vllm/memory.ts';
-import type { Exit, Fault, VllmProcessOptions } from '../vllm/process.ts';
+import type { Fault } from '../vllm/faults.ts';
+import type { Exit, VllmProcessOptions } from '../vllm/process.ts';
 
 /** What runs in a container. */
 export interface Program {

@@ -1,6 +1,6 @@
 import type { Clock } from '../../../src/runtime/clock.ts';
 import { type Exit, VllmProcess } from '../vllm/process.ts';
-import { parseVersion } from '../vllm/version.ts';
+import { imageVersion } from '../vllm/version.ts';
 import { fetchWeights } from '../weights-job.ts';
 import { type Program, type ProgramContext, scriptName, scriptOption } from './program.ts';
 
@@ -27,13 +27,6 @@ const shellWords = (words: readonly string[]): readonly string[] =>
   /^(?:\/bin\/)?(?:ba)?sh$/.test(words[0] ?? '') && words[1] === '-c' ? (words[2] ?? '').trim().split(/\s+/) : words;
 
 const isVllm = (image: string): boolean => /vllm/.test(image.split('@')[0]!);
-
-/** The version that an image's tag names. */
-export function imageVersion(image: string): string | undefined {
-  const tag = /:([^:/@]+)(?:@|$)/.exec(image)?.[1];
-  const version = tag === undefined ? undefined : parseVersion(tag);
-  return version && version.join('.');
-}
 
 function vllm(context: ProgramContext, args: readonly string[]): Program {
   return new VllmProcess({

@@ -291,7 +291,8 @@ function kvTooSmall(version: string, maxModelLen: number, needed: number, availa
   );
 }
 
-function outOfMemory(gpus: Gpus, wanted: number): string {
+/** PyTorch's words when so many bytes more cannot be had. */
+export function outOfMemory(gpus: Gpus, wanted: number): string {
   const capacity = gib(gpus.memoryBytes);
   return (
     `torch.OutOfMemoryError: CUDA out of memory. Tried to allocate ${gib(wanted)} GiB. GPU 0 has a total capacity of ${capacity} GiB ` +

@@ -4,6 +4,7 @@ import type { Clock } from '../../../src/runtime/clock.ts';
 import type { Answer, Conversation } from './answer.ts';
 import { parseArguments, type VllmArguments } from './arguments.ts';
 import { Engine, type EngineSpeed } from './engine.ts';
+import { type Fault, FAULTS, type FaultScene, type FaultScript } from './faults.ts';
 import {
   defaultBatchedTokens,
   gib,
@@ -18,10 +19,6 @@ import { EngineMetrics } from './metrics.ts';
 import { VllmServer } from './server.ts';
 import toolParsers from './data/tool-parsers.json' with { type: 'json' };
 import { isAtLeast, isNewWording } from './version.ts';
-
-/** Faults that a pod may ask for. */
-export const FAULTS = ['does-not-fit', 'never-ready', 'crash-after-ready', 'bad-flag'] as const;
-export type Fault = (typeof FAULTS)[number];
 
 export interface VllmProcessOptions {
   readonly clock: Clock;
@@ -41,7 +38,7 @@ export interface VllmProcessOptions {
   readonly hiddenOverheadGiB: (product: string) => number;
   readonly speed?: EngineSpeed | undefined;
   readonly fault?: Fault | undefined;
-  /** How long after readiness `crash-after-ready` strikes. */
+  /** How long after readiness faults of engines that serve strike. */
   readonly crashAfterSeconds?: number | undefined;
   readonly answer?: ((conversation: Conversation) => Answer) | undefined;
 }
@@ -49,6 +46,8 @@ export interface VllmProcessOptions {
 export interface Exit {
   readonly exitCode: number;
   readonly signal?: 'SIGKILL' | undefined;
+  /** Where the kernel ended it for its memory. */
+  readonly reason?: 'OOMKilled' | undefined;
 }
 
 const API = '(APIServer pid=1)';
@@ -59,6 +58,9 @@ const KV_CACHE_DTYPES =
 
 /** How the load time splits: reading the checkpoint, profiling and compiling, capturing graphs. */
 const STAGES = { weights: 0.6, profile: 0.2, graphs: 0.2 } as const;
+
+/** The only one of which there is a memory model. */
+const ARCHITECTURE = 'Qwen3NextForCausalLM';
 
 const AUTO_FIT = 'kv_cache_utils.py:1530';
 
@@ -80,6 +82,9 @@ export class VllmProcess {
   readonly version: string;
   readonly args: readonly string[];
   readonly #options: VllmProcessOptions;
+  readonly #fault: FaultScript | undefined;
+  /** What it sees of those it was given. */
+  readonly #gpus: Gpus | undefined;
   readonly #stop = new AbortController();
   /** The engine process, as it names itself. */
   readonly #coreName: string;
@@ -94,6 +99,8 @@ export class VllmProcess {
 
   constructor(options: VllmProcessOptions) {
     this.#options = options;
+    this.#fault = options.fault && FAULTS[options.fault];
+    this.#gpus = options.fault === 'gpu-not-visible' ? fewer(options.gpus) : options.gpus;
     this.version = options.version;
     this.args = options.args;
     this.#coreName = isNewWording(options.version) ? 'EngineCore' : 'EngineCore_DP0';
@@ -158,15 +165,22 @@ export class VllmProcess {
     void this.#shutDown();
   }
 
-  /** The engine dies under the server; the watchdog ends the process some seconds later, with exit code 0. */
-  async crash(): Promise<void> {
+  /**
+   * The engine dies under the server; the watchdog ends the process some seconds later, with exit code 0.
+   *
+   * @param fault one of an engine that serves.
+   */
+  async crash(fault: Fault = 'crash-after-ready'): Promise<void> {
     const { clock } = this.#options;
     if (!this.#engine || this.#engine.dead) return;
-    this.#error(
-      this.#core,
-      `Worker proc VllmWorker-0 died unexpectedly${isNewWording(this.#options.version) ? ' (exit code: -9)' : ''}, shutting down executor.`,
-      'multiproc_executor.py:230',
-    );
+    const script: FaultScript = FAULTS[fault];
+    if (script.at === 'serving' && script.error) this.#workerException(script.error(this.#scene()));
+    else {
+      // A segmentation fault: whatever did it left no word.
+      const code = isNewWording(this.#options.version) ? ' (exit code: -11)' : '';
+      const died = `Worker proc VllmWorker-0 died unexpectedly${code}, shutting down executor.`;
+      this.#error(this.#core, died, 'multiproc_executor.py:230');
+    }
     this.#error(API, 'AsyncLLM output_handler failed.', 'async_llm.py:694');
     this.#error(
       API,
@@ -177,6 +191,20 @@ export class VllmProcess {
     await clock.sleep(5000, this.#stop.signal);
     this.#info(API, 'Shutting down');
     await this.#end({ exitCode: 0 });
+  }
+
+  /** A worker goes on after an exception; the process above it does not. */
+  #workerException(error: string): void {
+    const [worker, at] = ['(Worker_TP0 pid=300)', 'multiproc_executor.py:824'];
+    for (const line of ['WorkerProc hit an exception.', 'Traceback (most recent call last):', ...error.split('\n')])
+      this.#error(worker, line, at);
+    const summary = error.slice(error.indexOf(': ') + 2);
+    for (const line of [
+      'EngineCore encountered a fatal error.',
+      'Traceback (most recent call last):',
+      `RuntimeError: Worker failed with error '${summary}', please check the stack trace above for the root cause`,
+    ])
+      this.#error(this.#core, line, 'core.py:1003');
   }
 
   async #shutDown(): Promise<void> {
@@ -237,17 +265,22 @@ export class VllmProcess {
       );
     }
     const quantization = this.#checkpoint(model, (values['revision'] as string | null) ?? 'main');
-    this.#info(API, 'Resolved architecture: Qwen3NextForCausalLM', 'model.py:541');
+    this.#info(API, `Resolved architecture: ${ARCHITECTURE}`, 'model.py:541');
 
     const verdict = this.#verdict(quantization);
     if (!verdict.ok && verdict.failure.where === 'config') this.#fatal(API, verdict.failure.error);
     this.#info(this.#core, `Initializing a V1 LLM engine (v${version}) with config: model='${model}'`, 'core.py:97');
     this.#info(this.#core, `Starting to load model ${model}...`, 'gpu_model_runner.py:3550');
-    if (!verdict.ok && verdict.failure.where === 'worker') {
-      await clock.sleep(loadSeconds * STAGES.weights * 500, signal);
-      this.#coreFailure(verdict.failure);
+    this.#meet('device');
+    await clock.sleep(loadSeconds * STAGES.weights * 500, signal);
+    if (!verdict.ok && verdict.failure.where === 'worker') this.#coreFailure(verdict.failure);
+    this.#meet('weights');
+    if (this.#fault?.at === 'kernel') {
+      const { exitCode, reason } = this.#fault;
+      await this.#end({ exitCode, ...(reason && { reason }) });
+      return;
     }
-    await clock.sleep(loadSeconds * STAGES.weights * 1000, signal);
+    await clock.sleep(loadSeconds * STAGES.weights * 500, signal);
     await this.#serve(verdict, model);
   }
 
@@ -274,6 +307,7 @@ export class VllmProcess {
         'gpu_model_runner.py:3659',
       );
     }
+    this.#meet('warm-up');
     await clock.sleep(loadSeconds * STAGES.profile * 1000, signal);
     for (const rank of ranks) this.#info(worker(rank), `Available KV cache memory: ${kvGiB} GiB`, 'gpu_worker.py:375');
     if (!verdict.ok) {
@@ -336,7 +370,7 @@ export class VllmProcess {
   }
 
   async #listen(layout: KvLayout, model: string): Promise<void> {
-    const { clock, version, env, gpus, podAddress, write } = this.#options;
+    const { clock, version, env, podAddress, write } = this.#options;
     const { values } = this.#arguments!;
     const servedNames = (values['served_model_name'] as string[] | null) ?? [model];
     const utilization = Number(values['gpu_memory_utilization']);
@@ -346,7 +380,7 @@ export class VllmProcess {
       waitingByReason: isAtLeast(version, '0.20.0'),
       cacheConfig: cacheConfigLabels(version, layout, utilization, values['kv_cache_dtype'] as string),
     });
-    const batchedTokens = Number(values['max_num_batched_tokens'] ?? defaultBatchedTokens(version, gpus!));
+    const batchedTokens = Number(values['max_num_batched_tokens'] ?? defaultBatchedTokens(version, this.#gpus!));
     const engine = new Engine({ clock, layout, batchedTokens, speed: this.#options.speed, metrics });
     const apiKeys = (values['api_key'] as string[] | null) ?? (env['VLLM_API_KEY'] ? [env['VLLM_API_KEY']] : []);
     const server = new VllmServer({
@@ -397,14 +431,27 @@ export class VllmProcess {
     ]) {
       write('stderr', `${API} INFO:     ${line}`);
     }
-    if (this.#options.fault === 'crash-after-ready') {
+    if (this.#fault?.at === 'serving') {
       await clock.sleep((this.#options.crashAfterSeconds ?? 5) * 1000, this.#stop.signal);
-      await this.crash();
+      await this.crash(this.#options.fault);
     }
   }
 
+  /** Fails here where the fault says so. */
+  #meet(stage: 'device' | 'weights' | 'warm-up'): void {
+    const fault = this.#fault;
+    if (fault?.at !== stage) return;
+    if (fault.before !== undefined) this.#options.write('stdout', fault.before);
+    this.#coreFailure({ where: 'worker', error: fault.error(this.#scene()) });
+  }
+
+  #scene(): FaultScene {
+    return { gpus: this.#gpus!, utilization: Number(this.#arguments!.values['gpu_memory_utilization']) };
+  }
+
   #verdict(quantization: Quantization): ReturnType<typeof loadVerdict> {
-    const { version, gpus, hiddenOverheadGiB, fault } = this.#options;
+    const { version, hiddenOverheadGiB, fault } = this.#options;
+    const gpus = this.#gpus;
     const { values } = this.#arguments!;
     if (!gpus)
       this.#fatal(
@@ -455,8 +502,17 @@ export class VllmProcess {
       );
     }
     const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as {
+      architectures: string[];
       quantization_config?: { quant_method?: string };
     };
+    if (!config.architectures.includes(ARCHITECTURE)) {
+      const known = ['Qwen2ForCausalLM', 'Qwen3ForCausalLM', 'Qwen3MoeForCausalLM', ARCHITECTURE];
+      this.#fatal(
+        API,
+        'pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig\n' +
+          `  Value error, Model architectures ${python(config.architectures)} are not supported for now. Supported architectures: dict_keys(${python(known)})`,
+      );
+    }
     return config.quantization_config?.quant_method === 'fp8' || this.#arguments!.values['quantization'] === 'fp8'
       ? 'FP8'
       : 'BF16';
@@ -531,8 +587,13 @@ function python(value: unknown): string {
   if (value === true) return 'True';
   if (value === false) return 'False';
   if (typeof value === 'string') return `'${value}'`;
+  if (Array.isArray(value)) return `[${value.map(python).join(', ')}]`;
   return JSON.stringify(value);
 }
+
+/** All but one. */
+const fewer = (gpus: Gpus | undefined): Gpus | undefined =>
+  gpus === undefined || gpus.count === 1 ? undefined : { ...gpus, count: gpus.count - 1 };
 
 /** The labels of `vllm:cache_config_info` that scaling and people read; the rest of CacheConfig is left out. */
 function cacheConfigLabels(

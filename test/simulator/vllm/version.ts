@@ -7,6 +7,13 @@ export function parseVersion(text: string): Version | undefined {
   return match ? [Number(match[1]), Number(match[2]), Number(match[3])] : undefined;
 }
 
+/** The version that an image's tag names. */
+export function imageVersion(image: string): string | undefined {
+  const tag = /:([^:/@]+)(?:@|$)/.exec(image)?.[1];
+  const version = tag === undefined ? undefined : parseVersion(tag);
+  return version && version.join('.');
+}
+
 export const compareVersions = (a: Version, b: Version): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
 
 /** Whether `version` is `than` or newer. */
