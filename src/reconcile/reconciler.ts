@@ -1,4 +1,4 @@
-import { type Condition, type QwenCoderDeployment, type QwenCoderStatus, parseSpec } from '../api/index.ts';
+import { type QwenCoderDeployment, type QwenCoderStatus, parseSpec } from '../api/index.ts';
 import { type WeightsAccess, weightsJob } from '../render/index.ts';
 import { type Clock, type Log, type ReconcileContext, type ReconcileOutcome, timestamp } from '../runtime/index.ts';
 import { planServing } from '../serving/index.ts';
@@ -11,6 +11,7 @@ import type { FailureFinder } from './failures.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import type { Caches } from './observe.ts';
 import type { Problem } from './outcome.ts';
+import { newsOf } from './news.ts';
 import { isSame } from './same.ts';
 import { invalidStatus, statusOf } from './status.ts';
 import type { Target } from './target.ts';
@@ -101,9 +102,7 @@ export class Reconciler {
     await this.#options.apply.status(resource, status, signal);
     this.#options.metrics.statusWritten();
     logConditions(log, resource.status, status);
-    for (const condition of status.conditions ?? []) {
-      const before = resource.status?.conditions?.find(({ type }) => type === condition.type);
-      if (!isNews(condition, before?.status)) continue;
+    for (const condition of newsOf(resource.status, status)) {
       const good = condition.type === 'Stalled' ? condition.status === 'False' : condition.status === 'True';
       this.#options.announce(
         resource,
@@ -112,29 +111,6 @@ export class Reconciler {
         `${condition.type}: ${condition.message}`,
       );
     }
-  }
-}
-
-/** Events are for people: a plan, the weights, the first answer, and what went wrong. */
-function isNews({ type, status: now, reason }: Condition, before: Condition['status'] | undefined): boolean {
-  if (before === now) return false;
-  switch (type) {
-    case 'Stalled':
-      return now === 'True' || before === 'True';
-    case 'Planned':
-      return now === 'True';
-    case 'ModelAvailable':
-      // Weights that nobody fetches are no news.
-      return reason === 'WeightsVerified';
-    case 'Ready':
-      return now === 'True' || before === 'True';
-    case 'Placed':
-      // What stalls besides is told by Stalled.
-      return now === 'False' && reason !== 'PodRejected';
-    case 'Tuned':
-      return now === 'True' || reason === 'SteppingBack' || reason === 'NoLengthFits';
-    default:
-      return false;
   }
 }
 

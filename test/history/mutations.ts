@@ -152,8 +152,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'reports every condition with every status',
     within: 'reconcile',
-    search: 'if (!isNews(condition, before?.status)) continue;',
-    replacement: '',
+    search: 'of newsOf(resource.status, status)',
+    replacement: 'of status.conditions ?? []',
     caughtBy: 'I13',
   },
   {

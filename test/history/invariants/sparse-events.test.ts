@@ -19,7 +19,7 @@ describe('I13, sparse Events', () => {
       'status',
     );
 
-  test('an Event for each time that a condition flipped is what Events are for', () => {
+  test('an Event for each time that a condition changed is what Events are for', () => {
     const story = new Story();
     story.put(resource());
     const uid = flip(story, 'True', 'Planned');
@@ -29,6 +29,17 @@ describe('I13, sparse Events', () => {
     story.put(event('b', uid, 'Planned'), OPERATOR_USER);
     story.put(event('theirs', uid, 'Meddled', { reportingController: 'someone' }));
     expect(story.verdict()).toEqual([]);
+  });
+
+  test('an Event for another reason of the same status is one too, and the same reason twice is not', () => {
+    const story = new Story();
+    story.put(resource());
+    const uid = flip(story, 'False', 'NoGpuNodes');
+    flip(story, 'False', 'NoFittingGpu');
+    story.put(event('a', uid, 'NoFittingGpu'), OPERATOR_USER);
+    expect(story.verdict()).toEqual([]);
+    story.put(event('b', uid, 'NoFittingGpu'), OPERATOR_USER);
+    expect(story.verdict()).toEqual(['I13 Event team-a/b: NoFittingGpu was reported 2 times, and came about 1 times']);
   });
 
   test('an Event more than that is reported, counts of a series included', () => {

@@ -9,8 +9,8 @@ const HOUR_MS = 3_600_000;
 const CONTROLLER = 'qwencoder.dev/qwen-coder-operator';
 
 /**
- * I13: about one resource, the operator reports no more often than conditions flipped, and makes at most `eventsPerHour` Events within any
- * hour. An Event's reason is that of the condition that flipped.
+ * I13: about one resource, the operator reports no more often than conditions came to another status or reason, and makes at most
+ * `eventsPerHour` Events within any hour. An Event's reason is that of the condition that changed.
  */
 export function sparseEvents(timeline: Timeline, { eventsPerHour }: Limits): Violation[] {
   const ours = timeline.livesOf('Event').filter(({ last }) => eventOf(last).reportingController === CONTROLLER);
@@ -23,30 +23,30 @@ export function sparseEvents(timeline: Timeline, { eventsPerHour }: Limits): Vio
 const eventOf = (object: SeenObject): EventRecord => object as unknown as EventRecord;
 
 function tooOften(resource: Life, events: readonly Life[]): Violation[] {
-  const flips = flipsByReason(resource);
+  const changes = changesByReason(resource);
   const byReason = Map.groupBy(events, ({ last }) => eventOf(last).reason ?? '');
   return [...byReason].flatMap(([reason, group]) => {
     const reported = group.reduce((sum, { last }) => sum + (eventOf(last).series?.count ?? 1), 0);
-    const flipped = flips.get(reason) ?? 0;
-    if (reported <= flipped) return [];
+    const changed = changes.get(reason) ?? 0;
+    if (reported <= changed) return [];
     return [
-      violation('I13', group.at(-1)!.last, `${reason} was reported ${reported} times, and came about ${flipped} times`),
+      violation('I13', group.at(-1)!.last, `${reason} was reported ${reported} times, and came about ${changed} times`),
     ];
   });
 }
 
-/** How often a condition came to its status for this reason. */
-function flipsByReason({ versions }: Life): Map<string, number> {
-  const flips = new Map<string, number>();
+/** How often a condition came to a status, or within it to this reason. */
+function changesByReason({ versions }: Life): Map<string, number> {
+  const changes = new Map<string, number>();
   let before = new Map<string, string>();
   for (const { object } of versions) {
     const conditions = (object as unknown as QwenCoderDeployment).status?.conditions ?? [];
     for (const { type, status, reason } of conditions) {
-      if (before.get(type) !== status) flips.set(reason, (flips.get(reason) ?? 0) + 1);
+      if (before.get(type) !== `${status} ${reason}`) changes.set(reason, (changes.get(reason) ?? 0) + 1);
     }
-    before = new Map(conditions.map(({ type, status }) => [type, status]));
+    before = new Map(conditions.map(({ type, status, reason }) => [type, `${status} ${reason}`]));
   }
-  return flips;
+  return changes;
 }
 
 function tooMany(resource: Life, events: readonly Life[], eventsPerHour: number): Violation[] {
