@@ -16,10 +16,17 @@ export interface PodFacts extends KubeObject {
   /** How the main container stands; undefined for pods that are none of ours, and before the kubelet has seen it. */
   readonly container: ContainerFacts | undefined;
   /** Why the kubelet ended the pod as a whole. */
-  readonly failure: { readonly reason: string; readonly message: string } | undefined;
+  readonly failure: PodFailure | undefined;
   readonly restarts: number;
   /** Of engine pods of ours. */
   readonly engine?: EngineFacts | undefined;
+}
+
+export interface PodFailure {
+  readonly reason: string;
+  readonly message: string;
+  /** Milliseconds since the epoch; undefined where the status has no times. */
+  readonly atMs: number | undefined;
 }
 
 /** What else tuning and the start budget look at. Times are milliseconds since the epoch. */

@@ -16,15 +16,8 @@ import {
 } from '../serving/index.ts';
 import type { Desire } from './desired.ts';
 import type { EngineLogs, LogReading } from './engine-logs.ts';
-import {
-  type Facts,
-  type LiveSlot,
-  type ModelState,
-  type PodFacts,
-  isFailing,
-  isReady,
-  isTerminating,
-} from './facts.ts';
+import { failingPods, isAlive } from './failing-pods.ts';
+import type { Facts, ModelState, PodFacts } from './facts.ts';
 import type { SlowestStart } from './start-watch.ts';
 
 /** A Job makes its pod at once; one that has none after this long was refused it. */
@@ -106,7 +99,7 @@ export class FailureFinder {
     const chosen = target.planned ? target.revision : undefined;
     const overdue = start?.isExceeded ? start : undefined;
     const slow = facts.pods.filter(({ metadata }) => metadata.name === overdue?.pod);
-    for (const pod of [...failing(facts, chosen?.hash), ...slow]) {
+    for (const pod of [...failingPods(facts, chosen?.hash), ...slow]) {
       const hash = pod.metadata.labels?.[REVISION];
       const plan = (facts.revisions.find((revision) => revision.hash === hash) ?? chosen)?.plan;
       if (plan === undefined) continue;
@@ -196,21 +189,6 @@ function podlessLook({ podless }: PodlessModel, now: number): number {
   const age = now - podless.createdAtMs;
   return age < PODLESS_MS ? PODLESS_MS - age : LOOK_AGAIN_MS;
 }
-
-const isAlive = (pod: PodFacts): boolean => !isTerminating(pod) && pod.phase !== 'Failed' && pod.phase !== 'Succeeded';
-
-/** Engine pods that something is wrong with, those of the target first, then by slot and name; of a slot that has a living pod, only that. */
-const failing = ({ slots }: Facts, target: string | undefined): PodFacts[] =>
-  slots
-    .filter((slot) => !isReady(slot))
-    .toSorted((a, b) => Number(b.revisionHash === target) - Number(a.revisionHash === target))
-    .flatMap(({ pods }: LiveSlot) => {
-      const alive = pods.filter(isAlive);
-      return (alive.length > 0 ? alive : pods.filter((pod) => !isTerminating(pod))).toSorted((a, b) =>
-        a.metadata.name!.localeCompare(b.metadata.name!),
-      );
-    })
-    .filter(isFailing);
 
 /** Values that the operator knows of the engine's variables; those of Secrets it cannot read. */
 const secretsOf = ({ engine }: QwenCoderSpec): string[] =>

@@ -36,11 +36,18 @@ export function projectPod(pod: Pod): PodFacts {
     container: labels?.[RESOURCE] === undefined ? undefined : containerFacts(pod),
     failure:
       pod.status?.phase === 'Failed' && pod.status.reason !== undefined
-        ? { reason: pod.status.reason, message: pod.status.message ?? '' }
+        ? { reason: pod.status.reason, message: pod.status.message ?? '', atMs: lastChangeMs(pod) }
         : undefined,
     restarts: (pod.status?.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0),
     ...(labels?.[RESOURCE] !== undefined && labels[COMPONENT] === 'engine' && { engine: engineFacts(pod) }),
   };
+}
+
+/** When the last of a pod's conditions changed: of one that is over, when it ended. */
+function lastChangeMs({ status }: Pod): number | undefined {
+  const times = (status?.conditions ?? []).map(({ lastTransitionTime }) => Date.parse(lastTransitionTime ?? ''));
+  const known = times.filter((time) => !Number.isNaN(time));
+  return known.length === 0 ? undefined : Math.max(...known);
 }
 
 function engineFacts({ metadata, status }: Pod): EngineFacts {

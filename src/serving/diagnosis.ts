@@ -73,9 +73,10 @@ const SIGBUS = 135;
  * @param situation Plan and limits, from which the remedy has its numbers.
  */
 export function diagnoseEngine(evidence: ContainerEvidence, situation: Situation): Diagnosis<EngineReason> | undefined {
-  const { end, log, overdue } = evidence;
+  const { end, log, overdue, podFailure } = evidence;
   const held = heldBack(evidence, situation);
-  if (held) return held;
+  // A kubelet that ends a whole pod, to make room or to shut down, says nothing against the engine.
+  if (held || podFailure) return held;
   if (end === undefined) return overdue && tooSlow(overdue, log, situation);
   const hasServed = log?.facts.serving !== undefined;
   const known = log?.cause && engineCause(log.cause, log, situation);
@@ -110,11 +111,12 @@ function heldBack(
     const evidence = quotable(waiting.message || waiting.reason, situation.secrets);
     return { reason: 'ImagePullFailed', evidence, remedy: containerRemedy.image(evidence, situation), isFinal: true };
   }
+  // Its controller makes another pod, maybe on another node.
   if (podFailure && /ephemeral.storage|disk/i.test(podFailure.message)) {
-    return diskFull(quotable(podFailure.message, situation.secrets), undefined, situation);
+    return { ...nodeDiskFull(quotable(podFailure.message, situation.secrets)), isFinal: false };
   }
   if (podFailure && /memory/i.test(podFailure.message)) {
-    return outOfHostMemory(quotable(podFailure.message, situation.secrets), situation);
+    return { ...outOfHostMemory(quotable(podFailure.message, situation.secrets), situation), isFinal: false };
   }
   // A container that was never started has no log; its words are the runtime's.
   const refused =
@@ -169,6 +171,13 @@ const diskFull = (evidence: string, path: string | undefined, situation: Situati
   evidence,
   remedy: hostRemedy.disk(path, situation),
   isFinal: true,
+});
+
+/** What a kubelet counts lies on its node, and never on the volume of the weights. */
+const nodeDiskFull = (evidence: string): Omit<Diagnosis<'DiskFull'>, 'isFinal'> => ({
+  reason: 'DiskFull',
+  evidence,
+  remedy: hostRemedy.nodeDisk(),
 });
 
 /** The reason that a line of an engine's log stands for. */

@@ -195,10 +195,13 @@ export const hostRemedy = {
     return `/dev/shm has ${shm}Gi for ${plan.gpusPerReplica} GPUs.${limit} Set NCCL_SHM_DISABLE=1 in spec.engine.env${fewer}.`;
   },
 
+  nodeDisk: (): string =>
+    'Free the disk of the node, or use nodes with more: images, logs, /tmp and, where nothing is fetched, the compile cache are on it.',
+
   disk(path: string | undefined, { volumeSize, plannedVolumeSize, source }: Situation): string {
     const isOnVolume = path === undefined || /^\/(models|cache)\b/.test(path);
     if (source !== 'HuggingFace' || volumeSize === undefined || !isOnVolume) {
-      return 'Free the disk of the node, or move the pod: the compile cache and /tmp are on it.';
+      return this.nodeDisk();
     }
     const more = Math.max(quantityBytes(plannedVolumeSize), Math.ceil((quantityBytes(volumeSize) * 1.25) / GIB) * GIB);
     return `The volume has ${volumeSize}; weights and compile cache need ${plannedVolumeSize}. Set spec.storage.size to ${Math.ceil(more / GIB)}Gi; its storage class must allow expansion.`;

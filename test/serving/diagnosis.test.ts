@@ -285,6 +285,16 @@ const CASES: readonly (readonly [name: string, evidence: ContainerEvidence, over
   ['another model', ended("ValueError: Model architectures ['LlamaForCausalLM'] are not supported for now. Supported")],
   ['no checkpoint', ended('OSError: /models does not appear to have a file named config.json.')],
   ['a crash after it was ready', ended(`Application startup complete.\n${WORDING['worker_died']![1]}`, {}, 0)],
+  [
+    'an eviction for want of disk',
+    ended('', {
+      end: { exitCode: 137, reason: 'Error', message: '' },
+      podFailure: {
+        reason: 'Evicted',
+        message: 'The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 3Gi. ',
+      },
+    }),
+  ],
   ['something unknown', ended('Segmentation fault', {}, 139)],
   [
     'an image that is not there',
@@ -344,6 +354,11 @@ describe('diagnosis', () => {
     const loading = { ...ended('Starting to load model'), end: undefined };
     expect(diagnoseEngine(loading, situation())).toBeUndefined();
     expect(diagnoseEngine({ ...loading, overdue: overdue('WarmUp') }, situation())?.reason).toBe('StartBudgetExceeded');
+  });
+
+  test('an engine whose pod the kubelet ended for reasons of its own has none', () => {
+    const podFailure = { reason: 'Preempting', message: 'Preempted in order to admit critical pod' };
+    expect(diagnoseEngine(ended('', { podFailure }, 137), situation())).toBeUndefined();
   });
 
   test('an engine that had served is tried again, whatever it ended of', () => {
