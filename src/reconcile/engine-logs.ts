@@ -15,7 +15,7 @@ export interface Run {
 }
 
 export interface EngineLogsOptions {
-  /** The end of a container's log, or undefined where there is none. */
+  /** The end of the log of that very run, or undefined where there is none. */
   readonly read: (run: Run, signal: AbortSignal) => Promise<string | undefined>;
   readonly clock: Clock;
   /** Namespaces that are served; all when absent. Logs of others are never asked for. */
