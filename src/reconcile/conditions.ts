@@ -1,6 +1,14 @@
 import type { ConditionUpdate, QwenCoderSpec } from '../api/index.ts';
 import { type LiveVolume, engineImage } from '../render/index.ts';
-import { type ServingPlan, alternativeRemedy, quantityBytes, suits, unschedulableRemedy } from '../serving/index.ts';
+import {
+  type Diagnosis,
+  type ServingPlan,
+  alternativeRemedy,
+  asSentence,
+  quantityBytes,
+  suits,
+  unschedulableRemedy,
+} from '../serving/index.ts';
 import { type PodFacts, isAvailable, isTerminating } from './facts.ts';
 import { type Outcome, gpusText, readySlots } from './outcome.ts';
 import type { Target } from './target.ts';
@@ -15,6 +23,8 @@ export type Update = ConditionUpdate extends infer U
     ? Omit<U, 'observedGeneration'>
     : never
   : never;
+
+const told = ({ evidence, remedy }: Diagnosis): string => `${asSentence(evidence)} ${remedy}`;
 
 /** What is the case, one entry a condition type, Ready first. */
 export function conditionsOf(outcome: Outcome): Update[] {
@@ -64,9 +74,9 @@ function modelAvailable({ facts, target, model, volume, failures }: Outcome): Up
   const { plan } = target.revision;
   const what = `${plan.repository}@${plan.revision}`;
   if (failures?.fetch && (model.state === 'fetching' || model.state === 'failed')) {
-    const { reason, evidence, remedy } = failures.fetch;
+    const { reason } = failures.fetch;
     const again = model.state === 'failed' ? ' The Job gave up and is made anew after ten minutes.' : '';
-    return { type, status: 'False', reason, message: `Fetching ${what} fails: ${evidence}. ${remedy}${again}` };
+    return { type, status: 'False', reason, message: `Fetching ${what} fails: ${told(failures.fetch)}${again}` };
   }
   switch (model.state) {
     case 'not-fetched':
@@ -127,8 +137,7 @@ function placed(outcome: Outcome): Update {
   if (none) return { type, status: 'Unknown', ...none };
   const refusal = outcome.failures?.refusal;
   if (refusal) {
-    const { reason, evidence, remedy } = refusal;
-    return { type, status: 'False', reason, message: `Engine pods are refused: ${evidence}. ${remedy}` };
+    return { type, status: 'False', reason: refusal.reason, message: `Engine pods are refused: ${told(refusal)}` };
   }
   const unschedulable = outcome.facts.pods.find((pod) => pod.unschedulable !== undefined && !isTerminating(pod));
   if (unschedulable) {
@@ -179,13 +188,13 @@ function enginesReady(outcome: Outcome): Update {
   const failing = outcome.failures?.engine;
   if (failing) {
     const { pod, diagnosis } = failing;
-    const { reason, evidence, remedy } = diagnosis;
+    const { reason } = diagnosis;
     return {
       type,
       status: 'False',
       // While it loads once more it is still in the loop: two restarts without an answer between them.
       reason: reason === 'NotReady' && isLooping(pod) ? 'CrashLooping' : reason,
-      message: `${counted}; pod ${pod.metadata.name}: ${evidence}. ${remedy}`,
+      message: `${counted}; pod ${pod.metadata.name}: ${told(diagnosis)}`,
     };
   }
   if (!outcome.target.planned && outcome.facts.slots.length === 0) {

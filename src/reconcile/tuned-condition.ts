@@ -1,4 +1,4 @@
-import { type Fitting, type ServingPlan, fittingText } from '../serving/index.ts';
+import { type Fitting, type ServingPlan, asSentence, fittingText } from '../serving/index.ts';
 import type { Update } from './conditions.ts';
 import type { Outcome } from './outcome.ts';
 
@@ -65,7 +65,7 @@ export function tunedCondition({ target, tuning }: Outcome): Update {
         type,
         status: 'False',
         reason: 'NoLengthFits',
-        message: `${plan.maxModelLen} tokens failed, and no shorter context would help: ${verdict.attempt.message ?? verdict.attempt.outcome}. Allow larger or more GPUs a replica, or change spec.context.gpuMemoryUtilizationPercent.`,
+        message: `${plan.maxModelLen} tokens failed, and no shorter context would help: ${asSentence(verdict.attempt.message ?? verdict.attempt.outcome)} Allow larger or more GPUs a replica, or change spec.context.gpuMemoryUtilizationPercent.`,
       };
   }
 }
@@ -83,6 +83,6 @@ function pinned(plan: ServingPlan, isServing: boolean, fits: Fitting | undefined
     type,
     status: 'False',
     reason: 'LengthPinned',
-    message: `${said} It failed: ${why ?? 'out of memory'}${remedy}`,
+    message: `${said} It failed: ${asSentence(why ?? 'out of memory')}${remedy}`,
   };
 }

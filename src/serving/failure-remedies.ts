@@ -1,5 +1,5 @@
 import { vllmVersion } from './engines/vllm-versions.ts';
-import { GPU_MODELS } from './gpu-catalogue.ts';
+import { GPU_MODELS, findGpu } from './gpu-catalogue.ts';
 import type { Finding, LogFindings } from './log-findings.ts';
 import {
   kvGeometry,
@@ -67,12 +67,15 @@ function moreGpuMemory({ plan }: Situation, shortBytes: number, mayRaiseUtilizat
   return changes;
 }
 
-/** The smallest cards whose usable part holds so much. */
+/** The smallest cards whose usable part holds so much; nothing where the present ones should, or by any other of their size. */
 function largerCards({ plan }: Situation, neededBytes: number): string {
-  const usable = (memoryMib: number): number => (memoryMib * 2 ** 20 * plan.gpuMemoryUtilizationPercent) / 100;
-  const card = GPU_MODELS.filter(({ vendor }) => vendor === 'NVIDIA')
+  const { gpuMemoryBytes: bytes = 0, gpuMemoryUtilizationPercent: percent } = plan;
+  const usable = (total: number): number => (total * percent) / 100;
+  if (usable(bytes) >= neededBytes) return '';
+  const nominal = (plan.gpuProduct && findGpu(plan.gpuProduct)?.nominalGib) || bytes / GIB;
+  const card = GPU_MODELS.filter(({ vendor, nominalGib }) => vendor === 'NVIDIA' && nominalGib > nominal)
     .toSorted((a, b) => a.nominalGib - b.nominalGib)
-    .find(({ memoryMib }) => memoryMib * 2 ** 20 > (plan.gpuMemoryBytes ?? 0) && usable(memoryMib) >= neededBytes);
+    .find(({ memoryMib }) => usable(memoryMib * 2 ** 20) >= neededBytes);
   return card === undefined ? '' : ` GPUs of ${card.nominalGib} GB would do as they are.`;
 }
 
@@ -175,15 +178,14 @@ export const gpuMemoryRemedy = {
 };
 
 export const hostRemedy = {
-  memory({ plan, memoryLimit, source }: Situation): string {
+  memory({ plan, memoryLimit }: Situation): string {
     const shm = 2 + plan.gpusPerReplica;
     const least = 16 + 4 * plan.gpusPerReplica + shm;
     if (memoryLimit === undefined) {
       return `Set spec.engine.resources.requests.memory to ${least}Gi or more, so that the node keeps it free, or use nodes with more memory.`;
     }
     const more = Math.max(least, Math.ceil((quantityBytes(memoryLimit) * 1.5) / GIB));
-    const cache = source === 'HuggingFace' ? '' : ', and so does the compile cache';
-    return `The limit is ${memoryLimit}, of which /dev/shm may take ${shm}Gi${cache}. Set spec.engine.resources.limits.memory to ${more}Gi, or leave it out.`;
+    return `The limit is ${memoryLimit}, of which /dev/shm may take ${shm}Gi. Set spec.engine.resources.limits.memory to ${more}Gi, or leave it out.`;
   },
 
   sharedMemory({ plan, memoryLimit }: Situation): string {
@@ -269,9 +271,9 @@ export const startRemedy = {
       case 'HuggingFace':
         return `${found}Correct spec.model.repository, which is ${plan.repository}; if its files are damaged, delete the claim of the weights.`;
       case 'Volume':
-        return `${found}Put a ${plan.quantization} checkpoint of Qwen3-Coder-Next where spec.model.source.claimName and path lead.`;
+        return `${found}Put the ${plan.quantization} checkpoint of Qwen3-Coder-Next where spec.model.source.claimName and path lead.`;
       case 'Image':
-        return `${found}Correct spec.model.source.reference: the image must hold a ${plan.quantization} checkpoint of Qwen3-Coder-Next at its root.`;
+        return `${found}Correct spec.model.source.reference: the image must hold the ${plan.quantization} checkpoint of Qwen3-Coder-Next at its root.`;
     }
   },
   overdue({ plan }: Situation, phase: StartPhase): string {

@@ -98,3 +98,4 @@ export type { Situation } from './failure-remedies.ts';
 export { MAX_EVIDENCE_LENGTH, quotable, readLog, type LogFindings } from './log-findings.ts';
 export { redact } from './redact.ts';
 export { alternativeRemedy, diagnoseRefusal, unschedulableRemedy } from './refusals.ts';
+export { asSentence } from './words.ts';

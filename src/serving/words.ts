@@ -15,3 +15,6 @@ export const anyOf = (names: readonly string[]): string =>
 /** Order of two texts or numbers by value alone: no locale, and Infinity equals Infinity. */
 export const compareText = (left: string, right: string): number => (left < right ? -1 : left > right ? 1 : 0);
 export const compareNumbers = (left: number, right: number): number => (left < right ? -1 : left > right ? 1 : 0);
+
+/** A text of others as a sentence, whatever it ends with. */
+export const asSentence = (text: string): string => (/[.…]$/.test(text) ? text : `${text.replace(/[:,;]$/, '')}.`);
