@@ -136,7 +136,8 @@ export class Hub {
     const token = request.headers.authorization?.replace(/^Bearer /i, '');
     const rights = this.#tokens.get(token ?? '');
     if (rights === 'expired') return refuse(response, 401, '', 'Invalid credentials in Authorization header');
-    if (rights === 'restricted') return refuse(response, 403, '', 'This token has no permission to read repositories');
+    // Mirrors are known to quote what they refuse.
+    if (rights === 'restricted') return refuse(response, 403, '', `Token ${token} has no permission to read ${name}`);
     const isAllowed = rights === 'all';
     const access = this.#access.get(name) ?? 'public';
     if (!repository || (access === 'private' && !isAllowed)) {

@@ -281,6 +281,7 @@ describe('VllmProcess', () => {
         "never-ready": "running, no word",
         "oom-killed": "OOMKilled 137, no word",
         "out-of-gpu-memory": "1, torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 0.5 GiB. GPU 0 has a total c",
+        "segmentation-fault": "139, no word",
         "shm-full": "1, ncclSystemError: System call (e.g. socket, malloc) or external library call failed or devi",
       }
     `);
@@ -362,7 +363,7 @@ describe('fetchWeights', () => {
       repository: FP8,
       revision: 'main',
       token: 'restricted',
-      error: 'HfHubHTTPError: (Request ID: Root=1-simulated)\n\n403 Forbidden: This token has no permission',
+      error: 'HfHubHTTPError: (Request ID: Root=1-simulated)\n\n403 Forbidden: Token restricted has no permission',
     },
     {
       name: 'a gated repository',

@@ -149,9 +149,12 @@ export class Simulator {
     return new Simulator({ hub, client, kubelet, provisioner, addresses, cleanUp, faults, seeds });
   }
 
-  /** Containers of matching pods that start from now on have this fault; undefined heals them. The latest call that matches counts. */
-  setFault(selector: PodSelector, fault: Fault | undefined): void {
-    this.#faults.set(selector, fault);
+  /**
+   * Containers of matching pods that start from now on have this fault, so many of them; undefined heals them. The latest call that
+   * matches counts.
+   */
+  setFault(selector: PodSelector, fault: Fault | undefined, times = Infinity): void {
+    this.#faults.set(selector, fault, times);
   }
 
   /** The engines of matching pods die now, under their servers: of this fault, or of nothing that their logs tell. */
@@ -211,15 +214,18 @@ export class Simulator {
 /** What tests ask to go wrong. */
 class Faults {
   missingImage: RegExp | undefined;
-  readonly #faults: { selector: PodSelector; fault: Fault | undefined }[] = [];
+  readonly #faults: { selector: PodSelector; fault: Fault | undefined; left: number }[] = [];
 
-  set(selector: PodSelector, fault: Fault | undefined): void {
-    this.#faults.unshift({ selector, fault });
+  set(selector: PodSelector, fault: Fault | undefined, times: number): void {
+    this.#faults.unshift({ selector, fault, left: times });
   }
 
+  /** Asked once for each start of a container. */
   of(pod: Pod): Fault | undefined {
-    const set = this.#faults.find(({ selector }) => selector(pod));
-    return set ? set.fault : annotatedFault(pod);
+    const set = this.#faults.find(({ selector, left }) => left > 0 && selector(pod));
+    if (set === undefined) return annotatedFault(pod);
+    set.left -= 1;
+    return set.fault;
   }
 
   async pull(image: string): Promise<void> {

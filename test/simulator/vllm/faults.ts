@@ -76,7 +76,14 @@ export const FAULTS = {
   },
   'oom-killed': { at: 'kernel', exitCode: 137, reason: 'OOMKilled' },
   'bus-error': { at: 'kernel', exitCode: 135 },
+  'segmentation-fault': { at: 'kernel', exitCode: 139 },
   'crash-after-ready': { at: 'serving' },
+  'gpu-fault': {
+    at: 'serving',
+    error: () =>
+      'torch.AcceleratorError: CUDA error: an illegal memory access was encountered\n' +
+      'CUDA kernel errors might be asynchronously reported at some other API call, so the stacktrace below might be incorrect.',
+  },
   'out-of-gpu-memory-serving': { at: 'serving', error: ({ gpus }) => outOfMemory(gpus, 2 * GIB) },
 } as const satisfies Readonly<Record<string, FaultScript>>;
 
