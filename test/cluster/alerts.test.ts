@@ -132,6 +132,36 @@ const SITUATIONS: readonly Situation[] = [
     fires: { QwenCoderCrashLooping: subject },
   },
   {
+    name: 'an engine that serves runs out of memory every half hour',
+    series: [
+      ...well,
+      [`qwen_coder_resource_replicas{${of},state="ready"}`, '1x29 0x3 1x29 0x3 1x29 0x3 1x60'],
+      condition('EnginesReady', 'False', 'OutOfGpuMemory', '_x30 1x3 stale _x28 1x3 stale _x28 1x3 stale'),
+    ],
+    at: '112m',
+    fires: { QwenCoderCrashLooping: subject },
+  },
+  {
+    name: 'an engine that serves crashes once, and an edit restarts three',
+    series: [
+      ...well,
+      [`qwen_coder_resource_replicas{${of},state="ready"}`, '3x9 2x3 3x40 2x3 3x3 2x3 3x3 2x3 3x120'],
+      condition('EnginesReady', 'False', 'EngineCrashed', '_x10 1x3 stale'),
+    ],
+    at: '80m',
+    fires: {},
+  },
+  {
+    name: 'the hub is away for an hour, while Jobs come and go',
+    series: [
+      ...well,
+      condition('ModelAvailable', 'False', 'HubUnreachable', '1x18 stale _ _ 1x18 stale _ _ 1x18'),
+      condition('Stalled', 'True', 'FetchFailed', '_x10 1x7 stale _x14 1x7 stale _x14 1x7'),
+    ],
+    at: '50m',
+    fires: { QwenCoderHubUnreachable: subject },
+  },
+  {
     name: 'an engine pod finds no node',
     series: [...well, condition('Placed', 'False', 'Unschedulable')],
     at: '20m',

@@ -1,3 +1,5 @@
+import type { ReasonOf } from '../../api/index.ts';
+
 /** One alert: when it fires, and what the person does whom it wakes. */
 export interface Alert {
   readonly name: string;
@@ -36,6 +38,22 @@ const PROBLEMS = `kubectl logs ${PODS} --prefix=false --tail=-1 | jq -c 'select(
 const condition = (selector: string): string => `max by (${RESOURCE}) (qwen_coder_resource_condition{${selector}})`;
 const conditionReason = (selector: string): string =>
   `max by (${RESOURCE}, reason) (qwen_coder_resource_condition{${selector}})`;
+
+/** For conditions that come and go. */
+const lately = (selector: string, window: string): string =>
+  `max by (${RESOURCE}) (max_over_time(qwen_coder_resource_condition{${selector}}[${window}]))`;
+
+/** Reasons of engines that end although they had answered. */
+const CRASHES: readonly ReasonOf<'EnginesReady'>[] = [
+  'EngineCrashed',
+  'NotReady',
+  'OutOfGpuMemory',
+  'OutOfHostMemory',
+  'SharedMemoryTooSmall',
+  'GpuCommunicationFailed',
+  'GpuFault',
+  'DiskFull',
+];
 
 /** About single resources: for the team that owns one. */
 export const RESOURCE_ALERTS: readonly Alert[] = [
@@ -79,11 +97,12 @@ export const RESOURCE_ALERTS: readonly Alert[] = [
   {
     name: 'QwenCoderCrashLooping',
     severity: 'warning',
-    // The condition flaps: between two crashes the engine is starting.
-    expr: `max by (${RESOURCE}) (max_over_time(qwen_coder_resource_condition{condition="EnginesReady",reason="CrashLooping"}[10m]))`,
+    // The condition flaps: between two crashes the engine is starting, or it serves. Edits and scaling lower the count of ready engines
+    // as well, so it takes a crash besides; one crash is healed and told by an Event.
+    expr: `${lately('condition="EnginesReady",reason="CrashLooping"', '10m')} or (max by (${RESOURCE}) (resets(qwen_coder_resource_replicas{state="ready"}[2h])) >= 3 and on (${RESOURCE}) ${lately(`condition="EnginesReady",status="False",reason=~"${CRASHES.join('|')}"`, '30m')})`,
     after: '10m',
     summary: 'An engine ends again and again.',
-    description: `An engine of ${SUBJECT} has been in CrashLoopBackOff for 10 minutes or more.`,
+    description: `An engine of ${SUBJECT} ends again and again: as it starts, or three times within two hours as it served.`,
     meaning: 'vLLM ends right after its start, or after a while, and each start takes minutes.',
     look: [
       DESCRIBE,
@@ -124,6 +143,23 @@ export const RESOURCE_ALERTS: readonly Alert[] = [
     ],
     remedy:
       'Use a mirror in model.source.endpoint. A Job that hangs may be deleted: the next one resumes what is there.',
+  },
+  {
+    name: 'QwenCoderHubUnreachable',
+    severity: 'warning',
+    // Between two Jobs it is fetching for a moment.
+    expr: lately('condition="ModelAvailable",status="False",reason="HubUnreachable"', '10m'),
+    after: '20m',
+    summary: 'Weights cannot be fetched: the hub does not answer.',
+    description: `The weights of ${SUBJECT} have not been fetched for 20 minutes: the hub cannot be reached, or answers with errors.`,
+    meaning: 'It is tried again and again. Either the hub is away, or nothing leads to it from the namespace.',
+    look: [
+      DESCRIBE,
+      'kubectl logs -n "$NS" -l qwencoder.dev/resource="$NAME",app.kubernetes.io/component=weights --tail=20',
+      'kubectl get networkpolicies -n "$NS"',
+    ],
+    remedy:
+      'Let pods with the label app.kubernetes.io/component=weights reach the hub, start the operator with --weights-proxy, or name a mirror in model.source.endpoint.',
   },
   {
     name: 'QwenCoderReplicasMissing',
