@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FETCH_WEIGHTS, WAIT_FOR_IDLE } from '../../src/render/scripts.ts';
+import { readLog } from '../../src/serving/index.ts';
 import { Hub } from '../simulator/hub.ts';
 
 // The simulator only imitates what these scripts do; here they run for real. QWEN_CODER_PYTHON names a Python that has huggingface_hub.
 const python = process.env['QWEN_CODER_PYTHON'];
 const REPOSITORY = 'Qwen/Qwen3-Coder-Next-FP8';
+const TOKEN = 'hf_canaryOfThisTest';
 
 interface Ended {
   readonly code: number | null;
@@ -27,7 +29,7 @@ function run(script: string, args: readonly string[], env: Record<string, string
   });
 }
 
-describe.runIf(python)('fetch-weights with the real huggingface_hub', () => {
+describe.runIf(python)('fetch-weights with the real huggingface_hub', { timeout: 20_000 }, () => {
   let hub: Hub;
   let folder: string;
   const fetchWeights = () =>
@@ -38,6 +40,7 @@ describe.runIf(python)('fetch-weights with the real huggingface_hub', () => {
         HF_HOME: `${folder}/huggingface`,
         HF_ENDPOINT: hub.url,
         HF_HUB_DISABLE_TELEMETRY: '1',
+        HF_TOKEN: TOKEN,
       },
     );
 
@@ -80,12 +83,24 @@ describe.runIf(python)('fetch-weights with the real huggingface_hub', () => {
     expect(await fetchWeights()).toMatchObject({ code: 0 });
   });
 
-  test('a repository that may not be read ends with the hub’s reason', async () => {
-    hub.setAccess(REPOSITORY, 'gated');
-    const refused = await fetchWeights();
-    expect(refused.code).not.toBe(0);
-    expect(refused.output).toMatch(/401|403|gated/i);
-  });
+  test.each([
+    ['gated', 'hub_gated', (it: Hub) => it.setAccess(REPOSITORY, 'gated')],
+    ['private', 'hub_repository', (it: Hub) => it.setAccess(REPOSITORY, 'private')],
+    ['closed to this token', 'hub_refused', (it: Hub) => it.restrictToken(TOKEN)],
+    ['closed since the token has run out', 'hub_refused', (it: Hub) => it.expireToken(TOKEN)],
+    ['away', 'hub_away', (it: Hub) => it.setOutage(503)],
+    ['busy', 'hub_away', (it: Hub) => it.setOutage(429)],
+  ] as const)(
+    'a hub that is %s ends it, in words that a diagnosis knows',
+    async (_name, id, refuse) => {
+      refuse(hub);
+      const { code, output } = await fetchWeights();
+      expect(code).not.toBe(0);
+      expect(readLog(output).cause?.id).toBe(id);
+      expect(JSON.stringify(readLog(output))).not.toContain(TOKEN);
+    },
+    20_000,
+  );
 });
 
 describe.runIf(python)('wait-for-idle', () => {
