@@ -48,7 +48,6 @@ export async function runOperator(
     userAgent: `${PROGRAM}/${version}`,
     requestsPerSecond: options['requests-per-second'],
     burst: options.burst,
-    http1: options.http1,
     fence: () => election.fence(),
     onRequest: metrics.requests(),
   });

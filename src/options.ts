@@ -34,7 +34,6 @@ export const Options = z.strictObject({
   workers: flag.number(1, 64).default(8).describe('Resources reconciled at once.'),
   'requests-per-second': flag.number(1, 10_000).default(200).describe('Most requests to the API server a second.'),
   burst: flag.number(1, 10_000).default(400).describe('Requests that may go at once.'),
-  http1: z.stringbool().default(false).describe('Talk HTTP/1.1 to the API server.'),
   'weights-proxy': flag.proxy.optional().describe('HTTP proxy through which weights are fetched.'),
   'weights-no-proxy': z
     .string()

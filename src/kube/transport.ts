@@ -22,8 +22,6 @@ export interface TransportOptions {
   readonly clock: Clock;
   /** `<program>/<version>`; appears in audit logs. */
   readonly userAgent: string;
-  /** Speaks HTTP/1.1 only. HTTP/2 is the default, where the server offers it. */
-  readonly http1?: boolean;
   /** Client-side limit; 200. */
   readonly requestsPerSecond?: number;
   /** How many requests may exceed the limit at once; 400. */
@@ -104,6 +102,8 @@ const CREDENTIALS_MS = 60_000;
 const DEFAULT_RETRY_AFTER_MS = 1000;
 /** client-go `rest/request.go`: 10 attempts, spread over whatever `Retry-After` says. Ours also end at the deadline. */
 const MAX_ATTEMPTS = 10;
+/** Requests at once; further ones wait for a connection. Each watch has one of its own. */
+const MAX_CONNECTIONS = 32;
 
 /**
  * The one way to the API server: pooled connections, credentials that rotate, deadlines and back-pressure.
@@ -111,11 +111,11 @@ const MAX_ATTEMPTS = 10;
  * **Guarantees**
  * - Credentials are read again at most once a minute, and once more when the server answers 401; a new pool is made only when the
  *   bytes of CA, certificate or key changed.
- * - Watches have a pool of their own, so that requests never queue behind them over HTTP/1.1.
+ * - Watches have a pool of their own, so that requests never queue behind them.
  * - 429 is waited out for every verb, because the server did not execute the request; 503 with `Retry-After`, and one lost
  *   connection, only for reads.
- * - A connection on which a deadline passed gets no further requests. undici 8.12.4 sends HTTP/2 PINGs and has no time-out for
- *   their answers, so a peer that vanished would otherwise swallow requests for minutes.
+ * - A connection on which a deadline passed gets no further requests.
+ * - HTTP/1.1, whatever the server offers: Node 24.21 fills all memory when requests of an HTTP/2 connection are aborted.
  *
  * **Assumes** a kubeconfig without a SOCKS proxy and without custom authenticators.
  */
@@ -329,7 +329,7 @@ export class Transport {
     }
     this.#credentials = {
       headers: this.#headers(options),
-      agents: same ? held.agents : { requests: this.#agent(tls), watches: this.#agent(tls) },
+      agents: same ? held.agents : { requests: this.#agent(tls, 'requests'), watches: this.#agent(tls, 'watches') },
       tls: same ? held.tls : tls,
       print,
       readAt: this.clock.monotonic(),
@@ -349,12 +349,12 @@ export class Transport {
     return headers;
   }
 
-  #agent(tls: TlsOptions): Dispatcher {
+  #agent(tls: TlsOptions, lane: Lane): Dispatcher {
+    const connections = lane === 'requests' ? MAX_CONNECTIONS : null;
     const connect = { ...tls, keepAlive: true, keepAliveInitialDelay: 30_000 };
     const options = {
-      allowH2: this.#options.http1 !== true,
-      // client-go `transport/cache.go` probes after 30 s; undici's default is 60 s.
-      h2Options: { pingInterval: 30_000 },
+      allowH2: false,
+      connections,
       // undici closes idle connections after 4 s, which would cost a TLS handshake per reconcile on a quiet cluster.
       keepAliveTimeout: 60_000,
     };
@@ -366,7 +366,7 @@ export class Transport {
   /** Lets the requests of a suspect pool end as they may, and sends the next ones through a new one. */
   #retire(used: Credentials, lane: Lane, agent: Dispatcher): void {
     if (used.agents[lane] !== agent || this.#closed) return;
-    used.agents[lane] = this.#agent(used.tls);
+    used.agents[lane] = this.#agent(used.tls, lane);
     close(agent);
   }
 

@@ -83,7 +83,7 @@ describe('what the chart renders', () => {
       name: 'with everything set',
       values: {
         namespaces,
-        flags: { workers: 4, burst: 10_000, http1: true, 'weights-no-proxy': 'a: b, #c' },
+        flags: { workers: 4, burst: 10_000, 'weights-no-proxy': 'a: b, #c' },
         imagePullSecrets: [{ name: 'pull' }],
         env: [{ name: 'NODE_OPTIONS', value: '--trace-warnings' }],
         podSecurityContext: { runAsUser: null },

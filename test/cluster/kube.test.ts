@@ -237,16 +237,6 @@ test('of three racing replacements of one version, one wins', async () => {
   ]);
 });
 
-test('many requests share one connection over HTTP/2, and http1 works too', async () => {
-  await Promise.all(Array.from({ length: 200 }, () => client.get(Namespaces, { name: namespace })));
-  const plain = KubeClient.connect(config, { clock: systemClock, userAgent: 'kube-test/1', http1: true });
-  try {
-    expect((await plain.get(Namespaces, { name: namespace }))?.metadata?.name).toBe(namespace);
-  } finally {
-    await plain.close();
-  }
-});
-
 test('a token that the server does not know is an error after one more try', async () => {
   const stranger = new KubeConfig();
   stranger.loadFromClusterAndUser(config.getCurrentCluster()!, { name: 'x', token: 'wrong' });

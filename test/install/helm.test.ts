@@ -81,7 +81,6 @@ describe('values of the chart', () => {
         "workers",
         "requests-per-second",
         "burst",
-        "http1",
         "weights-proxy",
         "weights-no-proxy",
         "weights-ca-configmap",

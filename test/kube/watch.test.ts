@@ -9,7 +9,7 @@ afterEach(async () => {
 });
 
 /** An open watch: what it yielded so far, and how it ended. */
-async function open(protocol: 'http1' | 'http2') {
+async function open(protocol: 'http' | 'https') {
   const server = await ScriptedApiServer.start({ protocol });
   const clock = new ManualClock();
   const client = KubeClient.connect(server.config(), { clock, userAgent: 'test/1' });
@@ -36,7 +36,7 @@ async function open(protocol: 'http1' | 'http2') {
   return { server, clock, client, watch, seen, ended };
 }
 
-describe.each(['http1', 'http2'] as const)('a watch over %s', (protocol) => {
+describe.each(['http', 'https'] as const)('a watch over %s', (protocol) => {
   test('yields events and bookmarks in order, and ends when the server closes it', async () => {
     const { watch, seen, ended } = await open(protocol);
     watch.send('ADDED', podJson('a', 2));
@@ -127,14 +127,14 @@ test.each([
     end: 'ConnectionError: watch pods: cut in the middle of an event',
   },
 ])('$name', async ({ send, end }) => {
-  const { watch, ended } = await open('http1');
+  const { watch, ended } = await open('http');
   send(watch);
   expect(await ended).toBe(end);
   await until(() => watch.isClosed);
 });
 
 test('a watch that nobody reads is closed by return, and leaves no timer', async () => {
-  const { server, client, clock, watch, ended } = await open('http1');
+  const { server, client, clock, watch, ended } = await open('http');
   const opening = client.watch(Pods, {});
   const unread = (await server.next()).watch();
   const stream = await opening;
@@ -147,7 +147,7 @@ test('a watch that nobody reads is closed by return, and leaves no timer', async
 });
 
 test('a watch that nobody reads is found out when its peer falls silent', async () => {
-  const { server, client, clock } = await open('http1');
+  const { server, client, clock } = await open('http');
   const opening = client.watch(Pods, {});
   const unread = (await server.next()).watch();
   const stream = await opening;
@@ -157,7 +157,7 @@ test('a watch that nobody reads is found out when its peer falls silent', async 
 });
 
 test('return ends a read under way', async () => {
-  const { server, client } = await open('http1');
+  const { server, client } = await open('http');
   const opening = client.watch(Pods, {});
   (await server.next()).watch();
   const stream = await opening;
@@ -167,7 +167,7 @@ test('return ends a read under way', async () => {
 });
 
 test('a watch that is refused is an ApiError', async () => {
-  const { server, client } = await open('http1');
+  const { server, client } = await open('http');
   const refused = client.watch(Pods, { resourceVersion: '1' }).then(String, String);
   (await server.next()).fail(403, 'Forbidden', 'pods is forbidden');
   expect(await refused).toBe('ApiError: watch pods: 403 pods is forbidden');

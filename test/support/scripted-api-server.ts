@@ -1,20 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import {
-  createSecureServer,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Session,
-} from 'node:http2';
+import { createSecureServer } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { KubeConfig } from '@kubernetes/client-node';
 import { makeAuthority } from '../cluster/certificates.ts';
 
-type Request = IncomingMessage | Http2ServerRequest;
-type Response = ServerResponse | Http2ServerResponse;
-
 export interface ScriptedServerOptions {
-  /** `http1` without TLS (default), or `http2` over TLS as kube-apiserver speaks it. */
-  readonly protocol?: 'http1' | 'http2';
+  /** With TLS it offers HTTP/2 besides, as kube-apiserver does. Default `http`. */
+  readonly protocol?: 'http' | 'https';
 }
 
 /**
@@ -30,7 +23,6 @@ export class ScriptedApiServer {
   readonly #server: Server;
   readonly #authority: string | undefined;
   readonly #sockets = new Set<Socket>();
-  readonly #sessions = new Set<ServerHttp2Session>();
   readonly #waiting: ScriptedRequest[] = [];
   readonly #takers: ((request: ScriptedRequest) => void)[] = [];
   #always: ((request: ScriptedRequest) => boolean | void) | undefined;
@@ -44,22 +36,16 @@ export class ScriptedApiServer {
       socket.on('error', () => {});
       socket.on('close', () => this.#sockets.delete(socket));
     });
-    server.on('session', (session: ServerHttp2Session) => {
-      this.#sessions.add(session);
-      session.on('error', () => {});
-      session.on('close', () => this.#sessions.delete(session));
-    });
-    server.on('request', (request: Request, response: Response) => void this.#receive(request, response));
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => void this.#receive(request, response));
   }
 
   static async start(options: ScriptedServerOptions = {}): Promise<ScriptedApiServer> {
     let server: Server;
     let authority: string | undefined;
-    if (options.protocol === 'http2') {
+    if (options.protocol === 'https') {
       const issuer = makeAuthority('scripted');
       const serving = issuer.issue('localhost', ['localhost'], ['127.0.0.1']);
       authority = issuer.certificate;
-      // The compatibility API gives HTTP/2 the events and types of HTTP/1.1.
       server = createSecureServer({
         cert: serving.certificate,
         key: serving.key,
@@ -128,19 +114,13 @@ export class ScriptedApiServer {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
-  /** Sends GOAWAY on every HTTP/2 connection: streams under way may end, new ones must go elsewhere. */
-  goAway(): void {
-    for (const session of this.#sessions) session.close();
-  }
-
   async stop(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
-    for (const session of this.#sessions) session.destroy();
     for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
-  async #receive(request: Request, response: Response): Promise<void> {
+  async #receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
     request.on('error', () => {});
     response.on('error', () => {});
     this.log.push(`${request.method} ${decodeURIComponent(request.url ?? '')}`);
@@ -165,9 +145,9 @@ export class ScriptedRequest {
   readonly query: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
-  readonly #response: Response;
+  readonly #response: ServerResponse;
 
-  constructor(request: Request, response: Response, text: string) {
+  constructor(request: IncomingMessage, response: ServerResponse, text: string) {
     const url = new URL(request.url ?? '/', 'http://server');
     this.method = request.method ?? '';
     this.path = url.pathname;
@@ -213,7 +193,7 @@ export class ScriptedRequest {
     return new ScriptedWatch(this.#response);
   }
 
-  /** Ends the connection (HTTP/1.1) or the stream (HTTP/2) without an answer. */
+  /** Ends the connection without an answer. */
   reset(): void {
     resetResponse(this.#response);
   }
@@ -224,19 +204,19 @@ export class ScriptedRequest {
   }
 
   #head(code: number, headers: Record<string, string>): void {
-    (this.#response as ServerResponse).writeHead(code, headers);
+    this.#response.writeHead(code, headers);
   }
 
   #write(text: string): void {
-    (this.#response as ServerResponse).write(text);
+    this.#response.write(text);
   }
 }
 
 /** A watch that the test feeds. */
 export class ScriptedWatch {
-  readonly #response: Response;
+  readonly #response: ServerResponse;
 
-  constructor(response: Response) {
+  constructor(response: ServerResponse) {
     this.#response = response;
   }
 
@@ -254,7 +234,7 @@ export class ScriptedWatch {
   }
 
   raw(bytes: string | Uint8Array): void {
-    (this.#response as ServerResponse).write(bytes);
+    this.#response.write(bytes);
   }
 
   /** Closes in order. */
@@ -271,13 +251,12 @@ export class ScriptedWatch {
   }
 }
 
-function resetResponse(response: Response): void {
-  if ('stream' in response) response.stream.close(2);
-  else response.socket?.resetAndDestroy();
+function resetResponse({ socket }: ServerResponse): void {
+  if (socket instanceof TLSSocket) socket.destroy();
+  else socket?.resetAndDestroy();
 }
 
-const isClosed = (response: Response): boolean =>
-  'stream' in response ? (response.stream?.destroyed ?? true) : response.destroyed || response.closed;
+const isClosed = (response: ServerResponse): boolean => response.destroyed || response.closed;
 
 /** A pod as the server sends it. */
 export function podJson(name: string, resourceVersion: number | string, rest: PodRest = {}) {

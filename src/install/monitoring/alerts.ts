@@ -288,7 +288,7 @@ export const OPERATOR_ALERTS: readonly Alert[] = [
       'Its picture of the cluster is old. A watch on which nothing happens is opened again after 90 s, so the API server cannot be reached.',
     look: [PROBLEMS, `kubectl get --raw '/readyz?verbose'`],
     remedy:
-      'Look for what cuts long connections between the operator and the API server: a proxy, a firewall, a load balancer with an idle timeout. --http1 true avoids what breaks HTTP/2.',
+      'Look for what cuts long connections between the operator and the API server: a proxy, a firewall, a load balancer with an idle timeout.',
   },
   {
     name: 'QwenCoderApiThrottled',
