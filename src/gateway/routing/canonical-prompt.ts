@@ -1,0 +1,146 @@
+/** Whose request a body is: the last words of `/v1/…`. */
+export type PromptKind = 'chat' | 'completions' | 'responses' | 'messages';
+
+type Fields = Readonly<Record<string, unknown>>;
+type Add = (piece: string) => void;
+
+/** Where one part ends and the next begins. No text that a client writes has it by accident, and none gains by writing it. */
+const PART = '\u0000';
+/** What is nested deeper is no schema and no answer of a tool: it is left out rather than walked, for the stack's sake. */
+const MOST_DEPTH = 32;
+
+/**
+ * Tells the prompt of a request as text in pieces, in the order in which the model's chat template puts it: instructions, tools, messages.
+ *
+ * It is no copy of the engine's prompt. It has what that has, in the same order, so that requests whose prompts begin alike do so here.
+ *
+ * **Guarantees**: independent of the order of keys, of ids of tool calls and of cache marks, which the model never sees; any JSON is taken. What
+ * has no text gives nothing.
+ */
+export function readPrompt(body: unknown, kind: PromptKind, add: Add): void {
+  if (!isFields(body)) return;
+  switch (kind) {
+    case 'completions':
+      rawPrompt(body['prompt'], add);
+      return;
+    case 'chat':
+      conversation(body['tools'], list(body['messages']), undefined, add);
+      return;
+    case 'messages':
+      conversation(body['tools'], list(body['messages']), body['system'], add);
+      return;
+    case 'responses': {
+      const { input } = body;
+      const items = typeof input === 'string' ? [{ role: 'user', content: input }] : list(input);
+      conversation(body['tools'], items, body['instructions'], add);
+    }
+  }
+}
+
+/** A text, or tokens; of several prompts the first. */
+function rawPrompt(prompt: unknown, add: Add): void {
+  const first: unknown = Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt[0] : prompt;
+  if (typeof first === 'string') add(first);
+  else if (Array.isArray(first)) tokens(first, add);
+}
+
+/** Tokens told in one piece: one call for each takes ten times as long. */
+const TOKENS_PER_PIECE = 1024;
+
+/** Two units a token: less than characters, so a block has more tokens than one of text, never fewer. */
+function tokens(values: readonly unknown[], add: Add): void {
+  for (let from = 0; from < values.length; from += TOKENS_PER_PIECE) {
+    const units: number[] = [];
+    for (const value of values.slice(from, from + TOKENS_PER_PIECE)) {
+      const token = Number(value);
+      units.push(token & 0xffff, token >>> 16);
+    }
+    add(String.fromCharCode(...units));
+  }
+}
+
+/** Instructions come as a field of their own, or as the first messages. */
+function conversation(tools: unknown, messages: readonly unknown[], instructions: unknown, add: Add): void {
+  content(instructions, add);
+  const first = messages.findIndex((message) => !isInstruction(message));
+  const split = first < 0 ? messages.length : first;
+  for (const message of messages.slice(0, split)) content((message as Fields)['content'], add);
+  for (const tool of list(tools)) describedTool(tool, add);
+  for (const message of messages.slice(split)) turn(message, add);
+}
+
+const isInstruction = (message: unknown): boolean =>
+  isFields(message) && (message['role'] === 'system' || message['role'] === 'developer');
+
+/** OpenAI's chat wraps what a tool is into `function`; Anthropic says `input_schema`. */
+function describedTool(tool: unknown, add: Add): void {
+  if (!isFields(tool)) return;
+  const described = isFields(tool['function']) ? tool['function'] : tool;
+  part(`tool ${text(described['name'])}`, add);
+  part(text(described['description']), add);
+  json(described['parameters'] ?? described['input_schema'], MOST_DEPTH, add);
+}
+
+/** A message, or an item of the Responses API: a call, or what came of it. */
+function turn(message: unknown, add: Add): void {
+  if (!isFields(message)) return;
+  const { role, type } = message;
+  if (type === 'function_call') call(message['name'], message['arguments'], add);
+  else if (type === 'function_call_output') content(message['output'], add);
+  else {
+    part(text(role), add);
+    content(message['content'], add);
+    for (const one of list(message['tool_calls'])) {
+      if (isFields(one) && isFields(one['function'])) call(one['function']['name'], one['function']['arguments'], add);
+    }
+  }
+}
+
+function call(name: unknown, given: unknown, add: Add): void {
+  part(`call ${text(name)}`, add);
+  // OpenAI's arguments are a text of JSON, which comes back as the model wrote it; Anthropic's are JSON.
+  if (typeof given === 'string') part(given, add);
+  else json(given, MOST_DEPTH, add);
+}
+
+/** A text, or parts: texts, calls of tools, and what came of them, which is a text or parts again. */
+function content(value: unknown, add: Add, depth = MOST_DEPTH): void {
+  if (typeof value === 'string') part(value, add);
+  for (const one of list(value)) {
+    if (typeof one === 'string') part(one, add);
+    if (!isFields(one)) continue;
+    if (typeof one['text'] === 'string') part(one['text'], add);
+    else if (one['type'] === 'tool_use') call(one['name'], one['input'], add);
+    else if (one['type'] === 'tool_result' && depth > 0) content(one['content'], add, depth - 1);
+    else part(text(one['type']), add);
+  }
+}
+
+/** JSON with its keys in order. */
+function json(value: unknown, depth: number, add: Add): void {
+  if (value === undefined) return;
+  if (typeof value === 'string') part(value, add);
+  else if (typeof value !== 'object' || value === null) part(JSON.stringify(value), add);
+  else if (depth > 0) {
+    add(Array.isArray(value) ? '[' : '{');
+    if (Array.isArray(value)) for (const one of value) json(one, depth - 1, add);
+    else {
+      for (const key of Object.keys(value).sort()) {
+        part(key, add);
+        json((value as Fields)[key], depth - 1, add);
+      }
+    }
+    add(']');
+  }
+}
+
+function part(value: string, add: Add): void {
+  if (value === '') return;
+  add(value);
+  add(PART);
+}
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+const isFields = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
