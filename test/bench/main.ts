@@ -19,6 +19,10 @@ const benches: Readonly<Record<string, Bench>> = {
     about: "what a plan costs, and whether the memory model answers as vLLM's own KV planner does",
     run: async (args) => (await import('./planner.ts')).run(args),
   },
+  routing: {
+    about: 'how much of the caches routing uses and how evenly it spreads work, on traces of requests',
+    run: async (args) => (await import('./routing.ts')).run(args),
+  },
 };
 
 const usage = `Measures the operator. The last line of a bench is one JSON object.
