@@ -84,6 +84,18 @@ export const GatewayFlags = z.strictObject({
     .number(1, 4096)
     .default(256)
     .describe('Requests that an engine works on at once; the others wait, in turns by key.'),
+  policy: z
+    .enum(['PrefixAffinity', 'LeastLoad', 'RoundRobin'])
+    .default('PrefixAffinity')
+    .describe(
+      'How an engine is chosen: where the beginning of the prompt is cached, where least is to do, or in turn.',
+    ),
+  'cache-block-tokens': flag
+    .number(16, 65_536)
+    .default(2096)
+    .describe("Tokens of a block of the engines' prefix cache; beginnings that are shorter are not told apart."),
+  'cache-blocks': flag.number(1, 10_000_000).default(1000).describe('Blocks that the cache of one engine holds.'),
+  gateways: flag.number(1, 100).default(2).describe('Gateways that share the engines.'),
   'max-body-bytes': flag
     .number(1024, 2 ** 30)
     .default(8 * 2 ** 20)

@@ -5,6 +5,7 @@ import type { Log } from '../runtime/log.ts';
 import type { Account, Accounts } from './accounts.ts';
 import type { Admission, Entry } from './admission.ts';
 import { type ApiKeys, presentedKey } from './api-keys.ts';
+import type { Balancer, Route } from './balancer.ts';
 import { type Generation, readGeneration } from './generation.ts';
 import { type Operation, dialectAt, operationAt } from './operations.ts';
 import { Refusal, errorBody } from './refusal.ts';
@@ -12,14 +13,6 @@ import { Answer, type RelayEnd } from './relay.ts';
 import type { Replica, Replicas } from './replicas.ts';
 import { readBody } from './request-body.ts';
 import { readUsage } from './usage.ts';
-
-/** Chooses among replicas; pure but for what it remembers of earlier choices. */
-export interface Routing {
-  /** Estimated work of a request, in seconds of an engine. */
-  work(generation: Generation): number;
-  /** One of the replicas, of which there is at least one. */
-  choose(generation: Generation, replicas: readonly Replica[]): Replica;
-}
 
 /** What the gateway knows of the endpoint besides its replicas. */
 export interface Surroundings {
@@ -47,7 +40,7 @@ export interface ExchangesOptions {
   readonly accounts: Accounts;
   readonly admission: Admission;
   readonly replicas: Replicas;
-  readonly routing: Routing;
+  readonly balancer: Balancer;
   /** Undefined where anybody may ask. */
   readonly keys: () => ApiKeys | undefined;
   /** Key that engines ask for. */
@@ -121,7 +114,7 @@ export class Exchanges {
   };
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { clock, accounts, log } = this.#options;
+    const { clock, accounts, balancer, log } = this.#options;
     const startMs = clock.monotonic();
     const given = request.headers['x-request-id'];
     const requestId = typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
@@ -151,6 +144,8 @@ export class Exchanges {
       if (this.#underWay === 0) this.#onIdle?.();
     }
     const { answer, ...rest } = progress;
+    const usage = answer && operation?.kind === 'Generation' ? usageOf(answer) : undefined;
+    if (usage) balancer.learn(usage.generatedTokens);
     // The kubelet and load balancers ask for health all the time.
     if (operation?.kind === 'Health') return;
     const account: Account = {
@@ -160,7 +155,7 @@ export class Exchanges {
       status,
       milliseconds: Math.round(clock.monotonic() - startMs),
       ...answer?.times(startMs),
-      usage: answer && operation?.kind === 'Generation' ? usageOf(answer) : undefined,
+      usage,
     };
     accounts.book(account);
   }
@@ -225,7 +220,7 @@ export class Exchanges {
 
   async #generate(exchange: Exchange, progress: Progress, generation: Generation): Promise<RelayEnd['state']> {
     const { response, operation, requestId } = exchange;
-    const { clock, admission, routing, limits } = this.#options;
+    const { clock, admission, balancer, limits } = this.#options;
     const now = (): number => clock.monotonic();
     const answer = new Answer({
       response,
@@ -244,12 +239,12 @@ export class Exchanges {
       : undefined;
     let leave: (() => void) | undefined;
     try {
-      const work = routing.work(generation);
-      const entry = { holder: progress.holder, work, bytes: generation.bytes.length };
+      const route = balancer.route(generation);
+      const entry = { holder: progress.holder, work: route.work, bytes: generation.bytes.length };
       leave = admission.tryEnter(entry) ?? (await this.#wait(entry, response));
       stopComments?.();
       progress.heldMs = Math.round(now() - heldSince);
-      return await this.#ask(exchange, progress, generation, answer, work);
+      return await this.#ask(exchange, progress, generation, answer, route);
     } catch (error) {
       if (answer.hasLeft) return 'Left';
       throw error;
@@ -276,9 +271,9 @@ export class Exchanges {
     progress: Progress,
     generation: Generation,
     answer: Answer,
-    work: number,
+    route: Route,
   ): Promise<RelayEnd['state']> {
-    const { replicas, routing, engineKey } = this.#options;
+    const { replicas, engineKey } = this.#options;
     const headers = ['content-type', 'application/json', 'x-request-id', requestId];
     if (engineKey !== undefined) headers.push('authorization', `Bearer ${engineKey}`);
     const tried = new Set<Replica>();
@@ -286,7 +281,7 @@ export class Exchanges {
     for (let tries = 0; tries < MOST_TRIES; tries += 1) {
       const ready = replicas.ready().filter((replica) => !tried.has(replica));
       if (ready.length === 0) break;
-      const replica = routing.choose(generation, ready);
+      const { replica, work } = route.choose(ready);
       tried.add(replica);
       progress.replica = replica.id;
       progress.retries = tries;

@@ -4,9 +4,10 @@ import type { AccessLog } from './access-log.ts';
 import { Accounts } from './accounts.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import type { ApiKeys } from './api-keys.ts';
+import type { Balancer } from './balancer.ts';
 import { type Certificate, EndpointServer } from './endpoint-server.ts';
 import { engineMetrics } from './engine-metrics.ts';
-import { type ExchangeLimits, Exchanges, type Routing, type Surroundings } from './exchanges.ts';
+import { type ExchangeLimits, Exchanges, type Surroundings } from './exchanges.ts';
 import type { Load, State } from './control/protocol.ts';
 import { collectFrom } from './gateway-metrics.ts';
 import { Replicas } from './replicas.ts';
@@ -16,7 +17,7 @@ export interface GatewayOptions {
   readonly log: Log;
   readonly accessLog: AccessLog;
   readonly metrics: Metrics;
-  readonly routing: Routing;
+  readonly balancer: Balancer;
   readonly limits: AdmissionLimits & ExchangeLimits;
   /** Undefined where anybody may ask. */
   readonly keys: ApiKeys | undefined;
@@ -48,7 +49,7 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     this.#options = options;
     this.#keys = options.keys;
-    const { clock, log, metrics, routing, limits, engineKey } = options;
+    const { clock, log, metrics, balancer, limits, engineKey } = options;
     this.#replicas = new Replicas({ clock, onChange: () => this.#admission.fill() });
     this.#admission = new Admission({
       clock,
@@ -63,7 +64,7 @@ export class Gateway {
       accounts: this.#accounts,
       admission: this.#admission,
       replicas: this.#replicas,
-      routing,
+      balancer,
       keys: () => this.#keys,
       engineKey,
       surroundings: () => this.#surroundings(),

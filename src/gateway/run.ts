@@ -3,12 +3,12 @@ import type { GatewayFlags } from '../options.ts';
 import { type Log, Metrics, Probes, systemClock } from '../runtime/index.ts';
 import { AccessLog } from './access-log.ts';
 import { parseApiKeys } from './api-keys.ts';
+import { Balancer } from './balancer.ts';
 import type { State } from './control/protocol.ts';
 import { ControlServer } from './control/server.ts';
 import { type Knowledge, endpointsBy } from './endpoints.ts';
 import { discoverEngines } from './engine-discovery.ts';
 import { Gateway } from './gateway.ts';
-import { leastLoad } from './least-load.ts';
 import { useMountedFiles } from './mounted-file.ts';
 
 /** A stream that waits is begun after so long; a status can say what is wrong until then. */
@@ -45,7 +45,13 @@ export async function runGateway(
     log,
     accessLog,
     metrics,
-    routing: leastLoad,
+    balancer: new Balancer({
+      clock,
+      policy: flags.policy,
+      cacheBlockTokens: flags['cache-block-tokens'],
+      cacheBlocks: flags['cache-blocks'],
+      gateways: flags.gateways,
+    }),
     limits: {
       waiting: flags['max-held'],
       waitingBytes: flags['max-held-bytes'],

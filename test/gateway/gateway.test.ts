@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import Anthropic, { AuthenticationError as AnthropicKeyError } from '@anthropic-ai/sdk';
 import OpenAI, { AuthenticationError as OpenAiKeyError } from 'openai';
 import { afterEach, describe, expect, test } from 'vitest';
-import { type Endpoint, type GatewayOptions, parseApiKeys } from '../../src/gateway/index.ts';
+import { Balancer, type Endpoint, type GatewayOptions, parseApiKeys } from '../../src/gateway/index.ts';
 import { GATEWAY_LIMITS, gatewayOnLoopback } from '../support/gateway-on-loopback.ts';
 import { type LoadedEngineOptions, loadedEngine } from '../support/loaded-engine.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
@@ -470,6 +470,31 @@ test("the engines' own metrics are told together, by replica", async () => {
     expect(told).toMatch(new RegExp(`^vllm:num_requests_running\\{replica="${id}",engine="0"`, 'm'));
   expect(told.match(/^# TYPE vllm:num_requests_running /gm)).toHaveLength(1);
   expect(told).not.toContain('gone');
+});
+
+test('a conversation stays with the engine that has its beginning in its cache', async () => {
+  const engines = await Promise.all([engine(), engine(), engine()]);
+  const clock = scaledClock(100);
+  const balancer = new Balancer({
+    clock,
+    policy: 'PrefixAffinity',
+    cacheBlockTokens: 544,
+    cacheBlocks: 1000,
+    gateways: 1,
+  });
+  const endpoints = engines.map(({ address }) => endpoint(address));
+  const { gateway, url } = await gatewayTo(endpoints, { clock, balancer });
+  const messages = [{ role: 'user', content: 'a long beginning. '.repeat(600) }];
+  for (let turn = 0; turn < 5; turn += 1) {
+    const answer = await post(url, '/v1/chat/completions', chat({ messages: [...messages] }));
+    const { choices } = (await answer.json()) as { choices: { message: { content: string } }[] };
+    messages.push({ role: 'assistant', content: choices[0]!.message.content }, { role: 'user', content: 'go on' });
+  }
+  const told = await gateway.engineMetrics();
+  const sum = (name: string): number =>
+    [...told.matchAll(new RegExp(`^${name}\\{.*\\} (\\S+)$`, 'gm'))].reduce((all, [, value]) => all + Number(value), 0);
+  const [hits, queries] = [sum('vllm:prefix_cache_hits_total'), sum('vllm:prefix_cache_queries_total')];
+  expect(hits / queries).toBeGreaterThan(0.6);
 });
 
 describe('with no engine', () => {

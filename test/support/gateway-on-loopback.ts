@@ -1,6 +1,5 @@
 import { AccessLog } from '../../src/gateway/access-log.ts';
-import { Gateway, type GatewayOptions } from '../../src/gateway/index.ts';
-import { leastLoad } from '../../src/gateway/least-load.ts';
+import { Balancer, Gateway, type GatewayOptions } from '../../src/gateway/index.ts';
 import { Metrics, silentLog, systemClock } from '../../src/runtime/index.ts';
 
 export const GATEWAY_LIMITS: GatewayOptions['limits'] = {
@@ -24,7 +23,7 @@ export async function gatewayOnLoopback(over: Partial<GatewayOptions> = {}) {
     log: silentLog,
     accessLog: new AccessLog({ clock, write: (lines) => void (logged += lines) }),
     metrics,
-    routing: leastLoad,
+    balancer: new Balancer({ clock, policy: 'LeastLoad', cacheBlockTokens: 544, cacheBlocks: 1000, gateways: 1 }),
     limits: GATEWAY_LIMITS,
     keys: undefined,
     certificate: undefined,
