@@ -103,7 +103,7 @@ const DEFAULT_RETRY_AFTER_MS = 1000;
 /** client-go `rest/request.go`: 10 attempts, spread over whatever `Retry-After` says. Ours also end at the deadline. */
 const MAX_ATTEMPTS = 10;
 /** Requests at once; further ones wait for a connection. Each watch has one of its own. */
-const MAX_CONNECTIONS = 32;
+const MAX_CONNECTIONS = 16;
 
 /**
  * The one way to the API server: pooled connections, credentials that rotate, deadlines and back-pressure.

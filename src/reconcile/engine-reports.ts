@@ -47,12 +47,14 @@ const ENGINE_PORT = 8000;
 const DEADLINE_MS = 3000;
 /** Engines asked at once. A thousand resources become ready together when an operator starts anew. */
 const AT_ONCE = 8;
-/** An engine that did not answer is asked again after this long, then after twice as long each time. */
+/** An engine that did not answer is asked again soon, since it may have been slow once; then after five minutes, and after twice as long each time. */
+const FIRST_RETRY_MS = 10_000;
 const RETRY_MS = 5 * 60_000;
 const LONGEST_RETRY_MS = 60 * 60_000;
 
 /** How long what failed so often is left alone. */
-export const retryMs = (times: number): number => Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** (times - 1));
+export const retryMs = (times: number): number =>
+  times === 1 ? FIRST_RETRY_MS : Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** (times - 2));
 /** What vLLM says of memory stands in its first few hundred lines. */
 const LOG_BYTES = 256 * 1024;
 

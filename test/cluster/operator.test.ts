@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { QwenCoderSpecInput } from '../../src/api/index.ts';
 import { Deployments, type KubeObject, PersistentVolumeClaims, Services } from '../../src/kube/index.ts';
+import { CHILD_KINDS } from '../../src/reconcile/apply.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 import { World, eventually } from './world.ts';
 
@@ -114,6 +115,47 @@ describe('a name that is taken', () => {
     );
     await world.client.delete(Services, { namespace, name: 'coder' });
     await world.ready(namespace, 'coder', 60_000);
+  });
+
+  test('is left alone in every kind', async () => {
+    const namespace = await world.namespace();
+    await world.apply(namespace, 'coder', {});
+    await world.ready(namespace, 'coder');
+    const children = await world.children(namespace, 'coder');
+    await world.remove(namespace, 'coder');
+    const names = new Map(children.map(({ kind, metadata }) => [kind!, metadata!.name!]));
+    const podTemplate = (labels: object, restartPolicy: string) => ({
+      metadata: { labels },
+      spec: { restartPolicy, containers: [{ name: 'theirs', image: 'theirs' }] },
+    });
+    const labels = { app: 'theirs' };
+    const foreign: Record<string, object> = {
+      'v1 ServiceAccount': {},
+      'v1 PersistentVolumeClaim': {
+        spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+      },
+      'apps/v1 Deployment': {
+        spec: { replicas: 0, selector: { matchLabels: labels }, template: podTemplate(labels, 'Always') },
+      },
+      'apps/v1 ControllerRevision': { revision: 1, data: {} },
+      'batch/v1 Job': { spec: { suspend: true, template: podTemplate({}, 'Never') } },
+      'policy/v1 PodDisruptionBudget': { spec: { maxUnavailable: 1, selector: { matchLabels: labels } } },
+    };
+    expect(Object.keys(foreign).map((id) => id.split(' ')[1])).toEqual(
+      expect.arrayContaining(CHILD_KINDS.map(({ kind }) => kind).filter((kind) => kind !== 'Service')),
+    );
+    for (const [id, rest] of Object.entries(foreign)) {
+      const [apiVersion, kind] = id.split(' ') as [string, string];
+      const theirs = await world.namespace();
+      const metadata = { name: names.get(kind), namespace: theirs, labels };
+      await world.cluster.kubectl(['apply', '-f', '-'], {
+        input: JSON.stringify({ apiVersion, kind, metadata, ...rest }),
+      });
+      await world.apply(theirs, 'coder', {});
+      const ready = await world.condition(theirs, 'coder', 'Ready', { status: 'False', reason: 'NameTaken' });
+      expect(ready.message).toContain(`${kind} ${names.get(kind)} exists and belongs to someone else`);
+      await world.remove(theirs, 'coder');
+    }
   });
 });
 

@@ -48,7 +48,7 @@ describe.each(['http', 'https'] as const)('Transport over %s', (protocol) => {
     server.always((request) => request.json(200, podJson('a', 1)));
     for (let i = 0; i < 30; i += 1) await client.get(Pods, key);
     await Promise.all(Array.from({ length: 30 }, () => client.get(Pods, key)));
-    expect(server.connections).toBeLessThanOrEqual(31);
+    expect(server.connections).toBeLessThanOrEqual(16);
     expect(server.log).toHaveLength(60);
   });
 
