@@ -258,7 +258,8 @@ test('an existing cluster is used through its kubeconfig, and gets back what was
   const adopted = await Cluster.start({ kubeconfig: owned.kubeconfigPath, nodes: '2xL4-24GB' });
   expect(await adopted.kubectl(['get', 'nodes', '-o', 'name'])).toBe('node/l4-24gb-0\n');
   await adopted.stop();
-  expect(await owned.kubectl(['get', 'nodes,crd', '-o', 'name'])).toBe('');
+  // A definition goes when its last object has.
+  await expect.poll(() => owned.kubectl(['get', 'nodes,crd', '-o', 'name']), { timeout: 20_000 }).toBe('');
 });
 
 test('two clusters side by side know nothing of each other', async () => {

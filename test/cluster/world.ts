@@ -1,4 +1,10 @@
-import type { Condition, ConditionType, QwenCoderDeployment, QwenCoderSpecInput } from '../../src/api/index.ts';
+import {
+  type Condition,
+  type ConditionType,
+  type QwenCoderDeployment,
+  type QwenCoderSpecInput,
+  condition,
+} from '../../src/api/index.ts';
 import type { KubeClient } from '../../src/kube/index.ts';
 import { type KubeObject, Namespaces, PersistentVolumeClaims, Pods, type Resource } from '../../src/kube/index.ts';
 import { CHILD_KINDS, Resources } from '../../src/reconcile/apply.ts';
@@ -166,9 +172,15 @@ export class World {
     return this.condition(namespace, name, 'Ready', { status: 'True' }, within);
   }
 
-  /** Ready, and nothing is under way any more. */
+  /** Nothing is under way any more, and where engines serve, they have been measured. */
   async settled(namespace: string, name: string): Promise<void> {
     await this.condition(namespace, name, 'Reconciling', { status: 'False' });
+    await eventually(async () => {
+      const conditions = (await this.resource(namespace, name))?.status?.conditions;
+      const isServing = condition(conditions, 'Ready')?.status === 'True';
+      if (isServing && condition(conditions, 'Tuned')?.reason === 'Trying')
+        throw new Error(`${name} is not measured yet`);
+    }, 30_000);
   }
 
   /** What a test sees changed by a write: kind/name → resourceVersion of everything of the resource, itself included. */
