@@ -47,10 +47,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 ${flagsHelp(Options)}`,
     run: async (args) => {
       const options = operatorOptions(args, process.env);
-      const stop = new AbortController();
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
       const log = jsonLog({ level: options['log-level'] });
-      return runOperator(options, packageJson.version, log, stop.signal).then(
+      return runOperator(options, packageJson.version, log, untilStopped()).then(
         () => 0,
         () => 1,
       );
@@ -66,9 +64,7 @@ Each flag may come from the environment, as QWEN_CODER_<FLAG>.
 ${flagsHelp(GatewayFlags)}`,
     run: async (args) => {
       const flags = gatewayFlags(args, process.env);
-      const stop = new AbortController();
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
-      await runGateway(flags, jsonLog({ level: flags['log-level'] }), toStandardOutput, stop.signal);
+      await runGateway(flags, jsonLog({ level: flags['log-level'] }), toStandardOutput, untilStopped());
       return 0;
     },
   },
@@ -140,6 +136,13 @@ const surroundings = (): Surroundings => ({
   takesColours: process.stdout.isTTY && !wantsNoColor(process.env),
   userAgent: `qwen-coder/${packageJson.version}`,
 });
+
+/** Aborts when the process is asked to end. */
+function untilStopped(): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
+  return stop.signal;
+}
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {

@@ -1,6 +1,6 @@
 import { type RequestListener, type Server, createServer } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { listen } from '../runtime/listen.ts';
 
 /** A certificate chain and its key, as PEM. */
 export interface Certificate {
@@ -44,15 +44,8 @@ export class EndpointServer {
   }
 
   /** Resolves with the port. **Fails when** it is taken. */
-  async listen(port: number, host?: string): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen(port, host, () => {
-        this.#server.off('error', reject);
-        resolve();
-      });
-    });
-    return (this.#server.address() as AddressInfo).port;
+  listen(port: number, host?: string): Promise<number> {
+    return listen(this.#server, port, host);
   }
 
   /** Uses another certificate for connections that begin from now on. */

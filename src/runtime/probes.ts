@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { listen } from './listen.ts';
 
 /** A named question: nothing if well, else why not. Quick and without I/O. */
 export interface Check {
@@ -53,13 +54,7 @@ export class Probes {
       (request, response) => void this.#answer(request, response),
     );
     this.#server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(this.#options.port, this.#options.host, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
+    await listen(server, this.#options.port, this.#options.host);
   }
 
   async stop(): Promise<void> {

@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Clock } from '../../runtime/clock.ts';
+import { listen } from '../../runtime/listen.ts';
 import type { Log } from '../../runtime/log.ts';
 import { BEAT_MS, CONTROL_PATH, EPOCH_HEADER, Lines, type Load, SILENCE_MS, State } from './protocol.ts';
 
@@ -48,15 +48,8 @@ export class ControlServer {
     this.#server.maxConnections = 16;
   }
 
-  async listen(port: number, host?: string): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen(port, host, () => {
-        this.#server.off('error', reject);
-        resolve();
-      });
-    });
-    return (this.#server.address() as AddressInfo).port;
+  listen(port: number, host?: string): Promise<number> {
+    return listen(this.#server, port, host);
   }
 
   close(): void {
