@@ -44,13 +44,15 @@ interface Entry {
   findings: LogFindings | undefined;
   readonly done: Promise<void>;
   isDone: boolean;
+  readonly wasPrevious: boolean;
 }
 
 /**
  * What the logs of engines tell, read through the API server.
  *
- * **Guarantees**: the log of a run is asked for once at most; what is kept is what was found, without secrets, and never the log; no call
- * takes longer than two seconds, and of those that wait there are two at most.
+ * **Guarantees**: the log of a run is asked for once, and once more when the run has become the previous one and no cause was found: a
+ * kubelet tells of the next run later than it begins its log, and a node may not have answered. What is kept is what was found, without
+ * secrets, and never the log; no call takes longer than two seconds, and of those that wait there are two at most.
  */
 export class EngineLogs {
   readonly #options: EngineLogsOptions;
@@ -70,7 +72,8 @@ export class EngineLogs {
     const { namespaces, clock } = this.#options;
     if (namespaces !== undefined && !namespaces.includes(run.namespace)) return { findings: undefined, isLate: false };
     const id = `${run.uid} ${run.ended}${run.isRunning ? ' running' : ''}`;
-    const entry = this.#entries.get(id) ?? this.#start(run, secrets, signal);
+    const known = this.#entries.get(id);
+    const entry = known === undefined || isAnotherTry(known, run) ? this.#start(run, secrets, signal) : known;
     this.#entries.delete(id);
     this.#entries.set(id, entry);
     const [oldest] = this.#entries.keys();
@@ -94,6 +97,7 @@ export class EngineLogs {
     const entry: Entry = {
       findings: undefined,
       isDone: false,
+      wasPrevious: run.isPrevious,
       done: read(run, signal)
         .then(
           (log) => {
@@ -109,5 +113,8 @@ export class EngineLogs {
     return entry;
   }
 }
+
+const isAnotherTry = ({ isDone, wasPrevious, findings }: Entry, { isPrevious }: Run): boolean =>
+  isDone && isPrevious && !wasPrevious && findings?.cause === undefined;
 
 const readingOf = ({ findings, isDone }: Entry): LogReading => ({ findings, isLate: !isDone });

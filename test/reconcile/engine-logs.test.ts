@@ -1,0 +1,68 @@
+import { describe, expect, test } from 'vitest';
+import { EngineLogs, type Run } from '../../src/reconcile/engine-logs.ts';
+import { systemClock } from '../../src/runtime/index.ts';
+
+const { signal } = new AbortController();
+const RUN: Run = {
+  namespace: 'team-a',
+  pod: 'coder-engine-0-x',
+  uid: 'uid',
+  container: 'engine',
+  ended: 1,
+  isPrevious: false,
+  isRunning: false,
+};
+const CAUSE = 'torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.';
+
+/** Logs of one container by the API's two names; an error where the node does not answer. */
+function logsOf(of: Readonly<Record<'current' | 'previous', string | Error>>) {
+  const asked: string[] = [];
+  const failures: unknown[] = [];
+  const logs = new EngineLogs({
+    read: async ({ isPrevious }) => {
+      const name = isPrevious ? 'previous' : 'current';
+      asked.push(name);
+      const log = of[name];
+      if (log instanceof Error) throw log;
+      return log;
+    },
+    clock: systemClock,
+    namespaces: undefined,
+    onLate: () => {},
+    onFailure: (error) => failures.push(error),
+  });
+  const causeOf = async (run: Run): Promise<string | undefined> =>
+    (await logs.read(run, 'team-a/coder', [], signal)).findings?.cause?.id;
+  return { causeOf, asked, failures };
+}
+
+describe('the log of a run', () => {
+  test('is asked for once, whatever becomes of the run, when it tells the cause', async () => {
+    const { causeOf, asked } = logsOf({ current: CAUSE, previous: CAUSE });
+    const cause = await causeOf(RUN);
+    expect(cause).toBeDefined();
+    expect(await causeOf(RUN)).toBe(cause);
+    expect(await causeOf({ ...RUN, isPrevious: true })).toBe(cause);
+    expect(asked).toEqual(['current']);
+  });
+
+  test.each([
+    ['that of the next run was had in its place', 'INFO vLLM API server version 0.33.0'],
+    ['the node did not answer', new Error('no answer')],
+  ])('is asked for once more as the previous one where %s', async (_, current) => {
+    const { causeOf, asked } = logsOf({ current, previous: CAUSE });
+    expect(await causeOf(RUN)).toBeUndefined();
+    expect(await causeOf(RUN)).toBeUndefined();
+    expect(await causeOf({ ...RUN, isPrevious: true })).toBeDefined();
+    expect(await causeOf({ ...RUN, isPrevious: true })).toBeDefined();
+    expect(asked).toEqual(['current', 'previous']);
+  });
+
+  test('that tells no cause at all is asked for twice and never again', async () => {
+    const { causeOf, asked, failures } = logsOf({ current: 'nothing', previous: new Error('no answer') });
+    await causeOf(RUN);
+    for (let time = 0; time < 3; time += 1) expect(await causeOf({ ...RUN, isPrevious: true })).toBeUndefined();
+    expect(asked).toEqual(['current', 'previous']);
+    expect(failures).toHaveLength(1);
+  });
+});
