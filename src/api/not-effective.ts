@@ -62,8 +62,6 @@ export const NOT_EFFECTIVE: readonly NotEffective[] = [
   field('scaling.warm'),
   field('scaling.profile'),
   field('scaling.dryRun'),
-  field('endpoint.gateway'),
-  field('endpoint.authentication'),
   field('endpoint.expose'),
   field('network.isolation'),
   field('network.metricsFrom'),

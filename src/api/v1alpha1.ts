@@ -405,18 +405,30 @@ const Scaling = rule(
 
 // endpoint, storage, network, rollout
 
+const Authentication = rule(
+  z.strictObject({
+    type: z
+      .enum(['APIKey', 'None'])
+      .default('APIKey')
+      .describe('How clients prove who they are; None serves whoever reaches the endpoint.'),
+    secretRef: SecretKey.optional().describe(
+      'Secret key that holds the API keys, one a line, as "name: key"; a key is generated into Secret <name>-api-key when unset.',
+    ),
+  }),
+  {
+    cel: "!has(self.secretRef) || self.type == 'APIKey'",
+    message: 'spec.endpoint.authentication.secretRef names keys, which type None does not ask for; remove one of the two',
+    fieldPath: '.secretRef',
+  },
+  ({ type, secretRef }) => secretRef === undefined || type === 'APIKey',
+);
+
 const Endpoint = z.strictObject({
   gateway: z
-    .strictObject({ replicas: z.int32().min(1).max(10).optional().describe('Gateway pods.') })
-    .optional()
+    .strictObject({ replicas: z.int32().min(1).max(10).default(2).describe('Gateway pods.') })
+    .prefault({})
     .describe('The proxy in front of the engines.'),
-  authentication: z
-    .strictObject({
-      type: z.enum(['APIKey', 'None']).optional().describe('How clients prove who they are.'),
-      secretRef: SecretKey.optional().describe('Secret key that holds the API keys, one a line.'),
-    })
-    .optional()
-    .describe('Who may use the endpoint.'),
+  authentication: Authentication.prefault({}).describe('Who may use the endpoint.'),
   expose: z
     .strictObject({
       type: z.enum(['ClusterIP', 'Ingress', 'HTTPRoute']).optional().describe('How the endpoint is reached.'),
@@ -526,7 +538,7 @@ const Fields = z.strictObject({
     .optional()
     .describe('Obeyed in scaling mode External or None, 1 when unset; the scale subresource writes it.'),
   scaling: Scaling.prefault({}).describe('How many replicas there are.'),
-  endpoint: Endpoint.optional().describe('How the API is reached.'),
+  endpoint: Endpoint.prefault({}).describe('How the API is reached.'),
   storage: Storage.prefault({}).describe('Where weights and compile cache are kept.'),
   network: Network.optional().describe('Who may talk to the engines.'),
   rollout: Rollout.optional().describe('How engines are replaced.'),

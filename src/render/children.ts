@@ -3,6 +3,9 @@ import type { KubeObject } from '../kube/wire.ts';
 import { digest } from './digest.ts';
 import { APPLIED } from './labels.ts';
 import type { Owner } from './metadata.ts';
+import { gatewayAccount, gatewayBudget, gatewayDeployment } from './gateway.ts';
+import type { Installation } from './installation.ts';
+import { engineKeysOf, internalKeys } from './keys.ts';
 import { type Revision, revisionObject } from './revision.ts';
 import { disruptionBudget, endpointService, engineAccount, enginesService } from './services.ts';
 import { type Slot, slotDeployment } from './slot.ts';
@@ -21,28 +24,47 @@ export interface Wanted {
   /** The claim of the target's weights as it is. */
   readonly volume?: LiveVolume | undefined;
   readonly access?: WeightsAccess | undefined;
+  readonly installation: Installation;
 }
 
 /**
  * The children of a resource, in the order in which they are applied: what pods need comes before pods.
  * Each carries the digest of its own rendering, so that a field which is no longer rendered is noticed.
  */
-export function children({ owner, spec, target, revisions, slots, volume, access }: Wanted): KubeObject[] {
+export function children(wanted: Wanted): KubeObject[] {
+  const { owner, spec, target, revisions, slots, volume, access, installation } = wanted;
+  const { secretName } = internalKeys(owner, installation);
+  const keys = { control: secretName, engine: engineKeysName(revisions) ?? secretName };
   const weights =
     target === undefined
       ? []
       : [weightsClaim(owner, spec, target.plan, volume), weightsJob(owner, spec, target.plan, access, volume)];
   return [
     engineAccount(owner),
-    endpointService(owner),
+    gatewayAccount(owner),
+    endpointService(owner, spec),
     enginesService(owner),
     disruptionBudget(owner),
+    gatewayBudget(owner),
+    gatewayDeployment(owner, spec, installation.image, keys),
     ...revisions.map((revision) => revisionObject(owner, revision)),
     ...weights,
     ...slots.map((slot) => slotDeployment(owner, slot)),
   ]
     .filter((child) => child !== undefined)
     .map(stamped);
+}
+
+/**
+ * The Secret with the engines' key: of the newest revision that has one, so that it never changes for as long as there is a revision. The
+ * key of a new secret of the operator would be refused by every engine that was started with the old one.
+ */
+export function engineKeysName(revisions: readonly Revision[]): string | undefined {
+  for (const { template } of revisions) {
+    const name = engineKeysOf(template);
+    if (name !== undefined) return name;
+  }
+  return undefined;
 }
 
 const stamped = (child: KubeObject): KubeObject => ({

@@ -1,6 +1,7 @@
 import type { QwenCoderSpec } from '../api/v1alpha1.ts';
 import type { PodTemplateSpec } from '../kube/wire.ts';
 import { type ServingPlan, vllmArgs, vllmEnv, vllmVersion } from '../serving/index.ts';
+import { ENGINE_KEY, ENGINE_KEY_VARIABLE } from './keys.ts';
 import { childLabels, childNames, engineSelector } from './labels.ts';
 import { type K8s, KubePodTemplate, manifest, quantities, quantity, text } from './manifest.ts';
 import { containerSecurity, gpuLimit, placement, podSecurity, secretEnv } from './pod-parts.ts';
@@ -18,10 +19,12 @@ const STARTUP_PROBES = 1440;
 const STARTUP_PERIOD_SECONDS = 5;
 
 /**
- * The pod template of an engine: what a revision freezes. It depends on the resource's name, its spec and its plan alone, so the same
- * three always give the same template. Slots add their own two labels.
+ * The pod template of an engine: what a revision freezes. The same arguments always give the same template. Slots add their own two
+ * labels.
+ *
+ * @param keysName Of the Secret with the key that the engine asks for.
  */
-export function engineTemplate(name: string, spec: QwenCoderSpec, plan: ServingPlan): PodTemplateSpec {
+export function engineTemplate(name: string, spec: QwenCoderSpec, plan: ServingPlan, keysName: string): PodTemplateSpec {
   const version = vllmVersion(plan.engineVersion);
   const rendered = manifest<K8s.KubePodTemplateProps, { template: PodTemplateSpec }>(KubePodTemplate, {
     template: {
@@ -35,7 +38,7 @@ export function engineTemplate(name: string, spec: QwenCoderSpec, plan: ServingP
         ...topologySpread(name, spec),
         securityContext: podSecurity(version.nonRoot),
         terminationGracePeriodSeconds: DRAIN_SECONDS + STOP_SECONDS,
-        containers: [engineContainer(spec, plan)],
+        containers: [engineContainer(spec, plan, keysName)],
         volumes: volumes(name, spec, plan),
       },
     },
@@ -47,7 +50,7 @@ export function engineTemplate(name: string, spec: QwenCoderSpec, plan: ServingP
 export const engineImage = (spec: QwenCoderSpec, plan: ServingPlan): string =>
   spec.engine.image ?? vllmVersion(plan.engineVersion).image;
 
-function engineContainer(spec: QwenCoderSpec, plan: ServingPlan): K8s.Container {
+function engineContainer(spec: QwenCoderSpec, plan: ServingPlan, keysName: string): K8s.Container {
   const health = (probe: Partial<K8s.Probe>): K8s.Probe => ({
     httpGet: { path: '/health', port: text('http') },
     ...probe,
@@ -56,7 +59,7 @@ function engineContainer(spec: QwenCoderSpec, plan: ServingPlan): K8s.Container 
     name: 'engine',
     image: engineImage(spec, plan),
     args: vllmArgs(plan, spec, modelPath(spec, plan)),
-    env: engineEnv(spec, plan),
+    env: engineEnv(spec, plan, keysName),
     ports: [{ name: 'http', containerPort: ENGINE_PORT }],
     resources: {
       requests: quantities({
@@ -96,12 +99,14 @@ function engineContainer(spec: QwenCoderSpec, plan: ServingPlan): K8s.Container 
   };
 }
 
-function engineEnv(spec: QwenCoderSpec, plan: ServingPlan): K8s.EnvVar[] {
+function engineEnv(spec: QwenCoderSpec, plan: ServingPlan, keysName: string): K8s.EnvVar[] {
   const own: K8s.EnvVar[] = [
     // First, so that args and later variables may refer to it.
     { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
     { name: 'HF_HOME', value: HF_HOME },
     ...Object.entries(vllmEnv(plan, spec)).map(([name, value]) => ({ name, value })),
+    // Whoever goes around the gateway meets a locked door, where no policy keeps them out.
+    secretEnv(ENGINE_KEY_VARIABLE, { name: keysName, key: ENGINE_KEY }),
   ];
   const users = (spec.engine.env ?? []).map(({ name, value, secretKeyRef }) =>
     secretKeyRef ? secretEnv(name, secretKeyRef) : { name, value: value ?? '' },

@@ -1,4 +1,4 @@
-export { type Wanted, children } from './children.ts';
+export { type Wanted, children, engineKeysName } from './children.ts';
 export { canonicalJson, digest } from './digest.ts';
 export * from './labels.ts';
 export type { Owner } from './metadata.ts';
@@ -7,3 +7,6 @@ export type { Slot } from './slot.ts';
 export { type LiveVolume, claimSize, weightsClaimName, weightsJob } from './weights.ts';
 export { engineImage } from './engine-template.ts';
 export type { WeightsAccess } from './weights-access.ts';
+export { GATEWAY_PORTS, apiKeysRef, certificateOf } from './gateway.ts';
+export type { Installation } from './installation.ts';
+export { apiKeySecret, internalKeys, internalKeysSecret } from './keys.ts';

@@ -19,7 +19,7 @@ export const LOAD_SECONDS = 'qwencoder.dev/load-seconds';
 /** Selects everything that the operator manages. */
 export const MANAGED_SELECTOR = `${MANAGED_BY}=${OPERATOR}`;
 
-export type Component = 'engine' | 'weights' | 'endpoint';
+export type Component = 'engine' | 'weights' | 'endpoint' | 'gateway';
 
 export const childLabels = (resource: string, component: Component): Record<string, string> => ({
   [MANAGED_BY]: OPERATOR,
@@ -35,14 +35,26 @@ export const engineSelector = (resource: string): Record<string, string> => ({
   [COMPONENT]: 'engine',
 });
 
+/** Selects the gateway pods of a resource. */
+export const gatewaySelector = (resource: string): Record<string, string> => ({
+  [RESOURCE]: resource,
+  [COMPONENT]: 'gateway',
+});
+
 export const childNames = {
   endpoint: (resource: string) => resource,
+  gateway: (resource: string) => `${resource}-gateway`,
+  apiKey: (resource: string) => `${resource}-api-key`,
+  keys: (resource: string, hash: string) => `${resource}-keys-${hash}`,
   engines: (resource: string) => `${resource}-engines`,
   engine: (resource: string) => `${resource}-engine`,
   slot: (resource: string, slot: number) => `${resource}-engine-${slot}`,
   revision: (resource: string, hash: string) => `${resource}-${hash}`,
   weights: (resource: string, hash: string) => `${resource}-weights-${hash}`,
 };
+
+/** The Secret, beside the operator's Lease, that keys between operator, gateways and engines are derived from. */
+export const operatorSecretName = (leaseName: string): string => `${leaseName}-secret`;
 
 /** The ConfigMap, beside the operator's Lease, that keeps what engines measured. */
 export const calibrationsName = (leaseName: string): string => `${leaseName}-calibrations`;

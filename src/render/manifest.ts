@@ -12,6 +12,7 @@ export const {
   KubePersistentVolumeClaim,
   KubePodDisruptionBudget,
   KubePodTemplate,
+  KubeSecret,
   KubeService,
   KubeServiceAccount,
 } = k8s;

@@ -75,6 +75,9 @@ export interface NonRootUser {
   readonly gid: number;
 }
 
+/** The user `nonroot` of distroless images: the operator's own. */
+export const NONROOT: NonRootUser = { uid: 65532, gid: 65532 };
+
 export const podSecurity = (user: NonRootUser | undefined): K8s.PodSecurityContext => ({
   ...(user && { runAsNonRoot: true, runAsUser: user.uid, runAsGroup: user.gid, fsGroup: user.gid }),
   seccompProfile: { type: 'RuntimeDefault' },

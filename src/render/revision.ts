@@ -24,9 +24,9 @@ export interface Revision {
   readonly number: number;
 }
 
-/** What an engine is made from: everything but how many run. */
+/** What an engine is made from: everything but how many run and what stands in front of them. */
 export function engineInputs(spec: QwenCoderSpec): string {
-  const { replicas: _replicas, scaling: _scaling, suspend: _suspend, ...engine } = spec;
+  const { replicas: _replicas, scaling: _scaling, suspend: _suspend, endpoint: _endpoint, ...engine } = spec;
   return digest(engine);
 }
 
@@ -47,9 +47,19 @@ export const planInputs = (spec: QwenCoderSpec): string =>
     ...(spec.engine.image === undefined ? [] : ['own image']),
   ]);
 
-/** Renders a revision: the only place where an engine template is made. */
-export function newRevision(name: string, spec: QwenCoderSpec, plan: ServingPlan, number: number): Revision {
-  const template = engineTemplate(name, spec, plan);
+/**
+ * Renders a revision: the only place where an engine template is made.
+ *
+ * @param keysName Of the Secret with the key that engines ask for.
+ */
+export function newRevision(
+  name: string,
+  spec: QwenCoderSpec,
+  plan: ServingPlan,
+  keysName: string,
+  number: number,
+): Revision {
+  const template = engineTemplate(name, spec, plan, keysName);
   return {
     hash: digest(template),
     inputs: engineInputs(spec),

@@ -1,26 +1,29 @@
+import type { QwenCoderSpec } from '../api/v1alpha1.ts';
 import type { PodDisruptionBudget, Service, ServiceAccount } from '../kube/wire.ts';
 import { ENGINE_PORT } from './engine-template.ts';
-import { childNames, engineSelector } from './labels.ts';
+import { certificateOf } from './gateway.ts';
+import { childNames, engineSelector, gatewaySelector } from './labels.ts';
 import { KubePodDisruptionBudget, KubeService, KubeServiceAccount, int, manifest, text } from './manifest.ts';
 import { type Owner, metadata } from './metadata.ts';
 
-/** The default of HTTP, so that URLs need no port. */
-const ENDPOINT_PORT = 80;
+const servicePort = (name: string, port: number) => ({ name, port, targetPort: text('http'), protocol: 'TCP' });
 
-const enginePort = (port: number) => ({ name: 'http', port, targetPort: text('http'), protocol: 'TCP' });
-
-/** The endpoint that users and tools talk to: every ready engine. */
-export const endpointService = (owner: Owner): Service =>
+/** The endpoint that users and tools talk to: the gateways, at the default port of HTTP or HTTPS, so that URLs need none. */
+export const endpointService = (owner: Owner, spec: QwenCoderSpec): Service =>
   manifest(KubeService, {
     metadata: metadata(owner, childNames.endpoint(owner.name), 'endpoint'),
-    spec: { type: 'ClusterIP', selector: engineSelector(owner.name), ports: [enginePort(ENDPOINT_PORT)] },
+    spec: {
+      type: 'ClusterIP',
+      selector: gatewaySelector(owner.name),
+      ports: [certificateOf(spec) === undefined ? servicePort('http', 80) : servicePort('https', 443)],
+    },
   });
 
 /** DNS names of the engines one by one. */
 export const enginesService = (owner: Owner): Service =>
   manifest(KubeService, {
     metadata: metadata(owner, childNames.engines(owner.name), 'engine'),
-    spec: { clusterIp: 'None', selector: engineSelector(owner.name), ports: [enginePort(ENGINE_PORT)] },
+    spec: { clusterIp: 'None', selector: engineSelector(owner.name), ports: [servicePort('http', ENGINE_PORT)] },
   });
 
 /** One engine at a time may be evicted; one that does not work may always be. */

@@ -42,6 +42,8 @@ export function vllmArgs(plan: ServingPlan, spec: QwenCoderSpec, modelPath: stri
     tools.enabled ? [`--tool-call-parser=${vllmVersion(version).toolParser}`] : [],
     [`--override-generation-config=${generationConfig(sampling)}`],
     sampling.seed === undefined ? [] : [`--seed=${sampling.seed}`],
+    // Without it nobody learns how much of a prompt was in the cache.
+    ['--enable-prompt-tokens-details'],
     // Off by default, and said all the same: prompts are source code, and would reach the log at debug level.
     ['--no-enable-log-requests'],
     [`--shutdown-timeout=${SHUTDOWN_SECONDS}`],
@@ -114,8 +116,7 @@ const MANAGED_FLAGS: Readonly<Record<string, string>> = {
   '--override-generation-config': 'Use spec.sampling.',
   '--generation-config': 'Use spec.sampling.',
   '--seed': 'Use spec.sampling.seed.',
-  '--api-key':
-    'Use spec.engine.env with VLLM_API_KEY from a Secret: arguments can be read by anyone who may read pods.',
+  '--api-key': 'Use spec.endpoint.authentication: clients show their keys to the gateway, and it shows one of its own.',
   '--host': 'Leave it out: the engine listens on the IP of its pod.',
   '--port': `Leave it out: Service and probes expect ${ENGINE_PORT}.`,
   '--uds': 'Leave it out: Service and probes need a TCP port.',
@@ -138,6 +139,7 @@ const MANAGED_FLAGS: Readonly<Record<string, string>> = {
 
 /** Variables that the operator sets, or that do what a managed flag does, and what to use instead. */
 const MANAGED_ENV: Readonly<Record<string, string>> = {
+  VLLM_API_KEY: 'Use spec.endpoint.authentication: clients show their keys to the gateway, and it shows one of its own.',
   HF_HOME: 'Use spec.model.source.',
   HF_HUB_CACHE: 'Use spec.model.source.',
   HUGGINGFACE_HUB_CACHE: 'Use spec.model.source.',
