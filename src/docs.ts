@@ -182,7 +182,12 @@ const isDefault = (value: unknown): boolean => value !== undefined && !(Array.is
 /** What `plan` prints of the nodes in its own example. */
 function planText(): string {
   const cluster = idleCluster(parseNodes('4xL40S-48GB,8xH100-80GB*2'));
-  const { report } = preview(emptyWish(), { cluster, namespace: 'default', isLive: false });
+  const { report } = preview(emptyWish(), {
+    cluster,
+    namespace: 'default',
+    installation: { image: '', namespace: '', secret: '' },
+    isLive: false,
+  });
   return ['```', textOf(report, PLAIN), '```'].join('\n');
 }
 

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { QwenCoderDeployment } from './api/index.ts';
 import { EventRecorder, KubeClient, LeaseElection, eventStore, leaseIdentity, leaseStore } from './kube/index.ts';
@@ -10,8 +10,11 @@ import {
   EngineLogs,
   EngineReports,
   FailureFinder,
+  GatewayLinks,
   InformerCaches,
+  KeySecrets,
   OperatorMetrics,
+  OperatorSecret,
   Reconciler,
   Tuner,
   collectFrom,
@@ -19,7 +22,7 @@ import {
   jobRefusal,
   logTail,
 } from './reconcile/index.ts';
-import { calibrationsName } from './render/index.ts';
+import { calibrationsName, operatorSecretName } from './render/index.ts';
 import { Controller, type Log, Manager, Metrics, Probes, systemClock } from './runtime/index.ts';
 
 export const PROGRAM = 'qwen-coder-operator';
@@ -85,7 +88,16 @@ export async function runOperator(
     onLate: (key) => controller.add(key),
     onFailure: (error, { namespace, pod }) => log.warn('the log of an engine was not read', { namespace, pod, error }),
   });
+  const secret = new OperatorSecret({
+    client,
+    key: { namespace: options['lease-namespace'], name: operatorSecretName(options['lease-name']) },
+    random: () => randomBytes(32).toString('base64url'),
+  });
+  const links = new GatewayLinks({ clock, log, epoch: () => election.term });
   const reconciler = new Reconciler({
+    installation: () => ({ namespace: options['lease-namespace'], image: options.image, secret: secret.value }),
+    keySecrets: new KeySecrets({ client, clock, newKey: () => `qwen-${randomBytes(32).toString('base64url')}` }),
+    links,
     failures: new FailureFinder({ clock, logs, refusalOf: jobRefusal(client) }),
     caches,
     apply: new Apply(client, caches),
@@ -135,7 +147,7 @@ export async function runOperator(
     }),
     informers: [{ name: 'caches', start: (running) => caches.start(running), stop: () => caches.stop() }],
     election,
-    controllers: [recorder, controller],
+    controllers: [secret, recorder, links, controller],
   });
   try {
     await manager.run(signal);

@@ -1,5 +1,6 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import * as z from 'zod';
+import packageJson from '../package.json' with { type: 'json' };
 
 /** A flag as people type it; everything enters as text. */
 const flag = {
@@ -30,6 +31,11 @@ export const Options = z.strictObject({
     .min(1)
     .default('qwen-coder-operator')
     .describe('Name of the Lease that elects the one active operator.'),
+  image: z
+    .string()
+    .min(1)
+    .default(`qwen-coder-operator:${packageJson.version}`)
+    .describe("The operator's own image, which gateways run too."),
   'http-port': flag.number(0, 65535).default(8080).describe('Port of /healthz, /readyz and /metrics.'),
   workers: flag.number(1, 64).default(8).describe('Resources reconciled at once.'),
   'requests-per-second': flag.number(1, 10_000).default(200).describe('Most requests to the API server a second.'),
@@ -149,7 +155,13 @@ export type PlanOptions = z.output<typeof PlanOptions>;
 export const RenderOptions = z.strictObject({
   ...looking,
   output: z.enum(['yaml', 'json']).default('yaml').describe('How objects are printed: yaml or json.'),
-  ...Options.pick({ 'weights-proxy': true, 'weights-no-proxy': true, 'weights-ca-configmap': true }).shape,
+  ...Options.pick({
+    image: true,
+    'lease-namespace': true,
+    'weights-proxy': true,
+    'weights-no-proxy': true,
+    'weights-ca-configmap': true,
+  }).shape,
 });
 export type RenderOptions = z.output<typeof RenderOptions>;
 

@@ -8,7 +8,7 @@ export const CONDITIONS = {
   ModelAvailable: 'The weights are where the engines read them.',
   EnginesReady: 'Every wanted engine answers.',
   Tuned: 'The context is as long as the measured memory of the GPUs allows.',
-  EndpointReady: 'At least one engine answers behind the Service.',
+  EndpointReady: 'A gateway answers, and an engine behind it.',
   ScalingActive: 'Something sets the number of replicas.',
   Reproducible:
     'Model and image are pinned, so that the same resource gives the same engine next year. Never part of Ready.',
@@ -66,6 +66,11 @@ export const REASONS = {
     types: ['Ready'],
     meaning: 'Engines are placed and have their weights, and not enough of them answer.',
     remedy: 'See condition EnginesReady.',
+  },
+  EndpointNotReady: {
+    types: ['Ready'],
+    meaning: 'Engines answer, and the endpoint in front of them does not.',
+    remedy: 'See condition EndpointReady.',
   },
   InvalidSpec: {
     types: ['Ready', 'Stalled', 'Planned'],
@@ -410,8 +415,14 @@ export const REASONS = {
 
   NoReadyEngine: {
     types: ['EndpointReady'],
-    meaning: 'No engine behind the Service answers.',
+    meaning: 'Gateways answer and no engine behind them does; requests are held until one does.',
     remedy: 'See condition EnginesReady.',
+  },
+  GatewayNotReady: {
+    types: ['EndpointReady'],
+    meaning: 'No gateway answers, so that clients reach no engine.',
+    remedy:
+      "The message says why: an image of the operator that nodes cannot pull, a Secret that is missing or has no such key, or no node without GPUs' taints.",
   },
 
   Fixed: {

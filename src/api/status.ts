@@ -94,7 +94,16 @@ export const Status = z.strictObject({
     .optional()
     .describe('What scaling decided.'),
   endpoint: z
-    .strictObject({ url: text(512).optional().describe('Base URL of the API within the cluster.') })
+    .strictObject({
+      url: text(512).optional().describe('Base URL of the API within the cluster.'),
+      apiKeys: z
+        .strictObject({
+          secretName: text(253).describe('In the namespace of the resource.'),
+          key: text(253).describe('In the Secret; one API key a line.'),
+        })
+        .optional()
+        .describe('Where the API keys are; absent where the endpoint asks for none.'),
+    })
     .optional()
     .describe('Where the API is.'),
 });

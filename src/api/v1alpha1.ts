@@ -417,7 +417,8 @@ const Authentication = rule(
   }),
   {
     cel: "!has(self.secretRef) || self.type == 'APIKey'",
-    message: 'spec.endpoint.authentication.secretRef names keys, which type None does not ask for; remove one of the two',
+    message:
+      'spec.endpoint.authentication.secretRef names keys, which type None does not ask for; remove one of the two',
     fieldPath: '.secretRef',
   },
   ({ type, secretRef }) => secretRef === undefined || type === 'APIKey',

@@ -64,7 +64,7 @@ function operatorContainer(who: Identity, { image, flags }: Program): k8s.Contai
     name: 'operator',
     image,
     imagePullPolicy: 'IfNotPresent',
-    args: ['operator', `--lease-namespace=${who.namespace}`, `--lease-name=${who.name}`, ...flags],
+    args: ['operator', `--lease-namespace=${who.namespace}`, `--lease-name=${who.name}`, `--image=${image}`, ...flags],
     ports: [{ name: 'http', containerPort: 8080 }],
     readinessProbe: probe('/readyz', { periodSeconds: 5, timeoutSeconds: 3 }),
     // A blocked event loop does not answer either: half a minute of it, and the other pod has long taken over.

@@ -40,6 +40,8 @@ const TEMPLATES: Readonly<Record<string, Template>> = {
   lease: { part: parts.lease },
   'rights-calibrations': { part: parts.calibrationRights },
   calibrations: { part: parts.calibrations },
+  'rights-secret': { part: parts.secretRights },
+  secret: { part: parts.secret },
   deployment: {
     part: parts.deployment({
       version: '{{ $.Chart.AppVersion }}',

@@ -21,6 +21,8 @@ export function installation({ name, namespace, version, image, namespaces = [] 
     parts.lease,
     parts.calibrationRights,
     parts.calibrations,
+    parts.secretRights,
+    parts.secret,
     parts.deployment({ version, image, flags }),
     parts.disruptionBudget,
     parts.metricsService,
@@ -36,6 +38,8 @@ export const rbac = (namespace: string, name: string): object[] =>
     parts.leaseRights,
     parts.calibrationRights,
     parts.calibrations,
+    parts.secretRights,
+    parts.secret,
   ]);
 
 const rendered = (who: Identity, all: readonly parts.Part[]): object[] =>

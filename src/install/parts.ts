@@ -1,10 +1,10 @@
 import { ApiObject, App, Chart } from 'cdk8s';
 import * as k8s from 'cdk8s-plus-28/lib/imports/k8s.js';
 import { customResourceDefinition } from '../api/index.ts';
-import { COMPONENT, calibrationsName } from '../render/index.ts';
+import { COMPONENT, calibrationsName, operatorSecretName } from '../render/index.ts';
 import { type Program, operatorDeployment } from './deployment.ts';
 import { type Identity, selector } from './identity.ts';
-import { ACCOUNTING_RULES, SERVING_RULES, calibrationRules, leaseRules } from './rules.ts';
+import { ACCOUNTING_RULES, SERVING_RULES, calibrationRules, leaseRules, secretRules } from './rules.ts';
 
 /** One piece of an installation: an object, or rights with their binding. */
 export type Part = (chart: Chart, who: Identity) => ApiObject | readonly ApiObject[];
@@ -55,6 +55,15 @@ export const calibrationRights: Part = (chart, who) => {
 /** Empty and without the field that the operator fills, so that a new installation keeps what was measured. */
 export const calibrations: Part = (chart, { name, namespace }) =>
   new k8s.KubeConfigMap(chart, 'configmap', { metadata: { name: calibrationsName(name), namespace } });
+
+export const secretRights: Part = (chart, who) => {
+  const name = operatorSecretName(who.name);
+  return rights(chart, who, { name, namespace: who.namespace }, secretRules(name));
+};
+
+/** Empty and without the field that the operator fills, as the calibrations are. */
+export const secret: Part = (chart, { name, namespace }) =>
+  new k8s.KubeSecret(chart, 'secret', { metadata: { name: operatorSecretName(name), namespace } });
 
 /** The operator would make it too, but then nobody would take it away with the rest. */
 export const lease: Part = (chart, { name, namespace }) =>

@@ -7,11 +7,13 @@ import { GROUP, PLURAL } from '../api/index.ts';
  */
 const CHILDREN = ['get', 'list', 'watch', 'create', 'patch', 'delete'];
 
-/** In every namespace that is served: resources and what they own. No Secrets, no Roles, no `exec`; of a pod's inside its log. */
+/** In every namespace that is served: resources and what they own. No Secret is read, no Role made, no `exec`; of a pod's inside its log. */
 export const SERVING_RULES: K8s.PolicyRule[] = [
   { apiGroups: [GROUP], resources: [PLURAL], verbs: ['list', 'watch'] },
   { apiGroups: [GROUP], resources: [`${PLURAL}/status`], verbs: ['patch'] },
   { apiGroups: [''], resources: ['services', 'serviceaccounts', 'persistentvolumeclaims'], verbs: CHILDREN },
+  // Keys of endpoints are made and never looked at.
+  { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
   { apiGroups: ['apps'], resources: ['deployments', 'controllerrevisions'], verbs: CHILDREN },
   { apiGroups: ['batch'], resources: ['jobs'], verbs: CHILDREN },
   { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: CHILDREN },
@@ -30,6 +32,11 @@ export const ACCOUNTING_RULES: K8s.PolicyRule[] = [
 /** In the operator's own namespace: what engines measured. The installation makes it: RBAC could not limit `create` to its name. */
 export const calibrationRules = (name: string): K8s.PolicyRule[] => [
   { apiGroups: [''], resources: ['configmaps'], resourceNames: [name], verbs: ['get', 'patch'] },
+];
+
+/** In the operator's own namespace: the one Secret that it reads, its own. The installation makes it. */
+export const secretRules = (name: string): K8s.PolicyRule[] => [
+  { apiGroups: [''], resources: ['secrets'], resourceNames: [name], verbs: ['get', 'patch'] },
 ];
 
 /** In the operator's own namespace: its Lease. RBAC cannot limit `create` to a name. */

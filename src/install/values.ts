@@ -8,7 +8,7 @@ const namespaceName = z
   .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/);
 
 /** Flags that the chart sets itself, from what Helm knows or from other values. */
-const OWN_FLAGS = ['kubeconfig', 'namespaces', 'lease-namespace', 'lease-name', 'http-port'];
+const OWN_FLAGS = ['kubeconfig', 'namespaces', 'lease-namespace', 'lease-name', 'image', 'http-port'];
 
 /** Every value of the Helm chart: its name, what is allowed, what it is when unset and what it means. */
 export const Values = z.strictObject({

@@ -38,6 +38,12 @@ export interface LeaseOptions {
   readonly onFailure?: (error: unknown) => void;
 }
 
+/**
+ * Terms are counted on from the time at which a Lease is made, in tens of seconds: one that was deleted and made anew is above what the
+ * old one had counted, so whoever remembers terms is never told by a new leader that it is an old one.
+ */
+const firstTerm = (clock: Clock): number => Math.floor(clock.now() / 10_000);
+
 /** This process led and does not any more: whatever it was about to write belongs to another. */
 export class LeadershipLost extends Error {
   readonly code = 'LeadershipLost';
@@ -216,13 +222,14 @@ export class LeaseElection {
     // Content that is the same, after a step back of the wall clock, would be no change and so no renewal in the eyes of others.
     const now = time === lease?.spec?.renewTime ? time.replace('000Z', '001Z') : time;
     const isRenewal = lease?.spec?.holderIdentity === identity;
+    const before = lease?.spec?.leaseTransitions;
     const spec = {
       ...lease?.spec,
       holderIdentity: identity,
       leaseDurationSeconds: Math.ceil(leaseDurationMs / 1000),
       acquireTime: (isRenewal && lease.spec?.acquireTime) || now,
       renewTime: now,
-      leaseTransitions: lease ? (lease.spec?.leaseTransitions ?? 0) + (isRenewal ? 0 : 1) : 0,
+      leaseTransitions: isRenewal ? (before ?? 0) : before === undefined ? firstTerm(this.#clock) : before + 1,
     };
     const sentAt = this.#clock.monotonic();
     const answer = await this.#bounded(signal, (limit) =>
@@ -282,6 +289,13 @@ export class LeaseElection {
     const freeMs = this.#untilFreeMs();
     // client-go only polls; asking right at the expiry saves up to one period of take-over time.
     return freeMs > 0 ? Math.min(retryMs, freeMs + random() * expirySpreadMs) : retryMs;
+  }
+
+  /** The number of the term, which is larger than that of every term before. **Fails when** this process never led. */
+  get term(): number {
+    const term = this.#seen?.spec?.leaseTransitions;
+    if (!this.#term || term === undefined) throw new Error('this process has not led');
+    return term;
   }
 
   /** Ends the term in time even if nobody asks for the fence. Renewals need not arm it: it looks at the last one when it fires. */

@@ -1,5 +1,5 @@
-import { type PlanOptions, type RenderOptions, UsageError, weightsAccess } from '../options.ts';
-import type { WeightsAccess } from '../render/index.ts';
+import { Options, type PlanOptions, type RenderOptions, UsageError, weightsAccess } from '../options.ts';
+import type { Installation, WeightsAccess } from '../render/index.ts';
 import { type NodeGroup, parseNodes } from '../serving/index.ts';
 import { toYaml } from '../yaml.ts';
 import { openCluster } from './cluster.ts';
@@ -29,7 +29,7 @@ export interface Surroundings {
  * Answers the exit code: 0, or 1 when a resource fits nowhere. Fails with a `UsageError` where it cannot tell.
  */
 export async function plan(options: PlanOptions, surroundings: Surroundings): Promise<0 | 1> {
-  const previews = await lookAhead(options, surroundings);
+  const previews = await lookAhead(options, surroundings, { installation: installed({}) });
   const reports = previews.map(({ report }) => report);
   surroundings.write(printed(options.output, reports, surroundings));
   return reports.every(({ fits }) => fits) ? 0 : 1;
@@ -54,7 +54,11 @@ function printed(output: PlanOptions['output'], plans: readonly Report[], { take
  * tell.
  */
 export async function render(options: RenderOptions, surroundings: Surroundings): Promise<0 | 1> {
-  const previews = await lookAhead(options, surroundings, weightsAccess(options));
+  const how = {
+    installation: installed({ image: options.image, 'lease-namespace': options['lease-namespace'] }),
+    access: weightsAccess(options),
+  };
+  const previews = await lookAhead(options, surroundings, how);
   const objects = previews.flatMap(({ report, ahead }) => (report.fits ? ahead.children : []));
   if (objects.length > 0) {
     const list = { apiVersion: 'v1', kind: 'List', items: objects };
@@ -69,11 +73,23 @@ export async function render(options: RenderOptions, surroundings: Surroundings)
 
 type LookOptions = Omit<PlanOptions, 'output'>;
 
+/** What only the operator itself knows. */
+interface OperatorsOwn {
+  readonly installation: Installation;
+  readonly access?: WeightsAccess;
+}
+
+/** The operator's installation as flags say; its secret is nobody's business, so names of Secrets that follow from it are made up. */
+function installed(given: Partial<Pick<RenderOptions, 'image' | 'lease-namespace'>>): Installation {
+  const { image, 'lease-namespace': namespace } = Options.parse(given);
+  return { image, namespace, secret: '' };
+}
+
 /** Decides about every resource, each as if it were the only one, and carries it out in thought. */
 async function lookAhead(
   options: LookOptions,
   { read, complain, userAgent }: Surroundings,
-  access?: WeightsAccess,
+  own: OperatorsOwn,
 ): Promise<Preview[]> {
   const wishes = inNamespace(await readFiles(options.file, read), options.namespace);
   if (options.gpus !== undefined) {
@@ -81,7 +97,7 @@ async function lookAhead(
     return wishes.map((wish) => {
       // Whatever the selector asks, the described nodes are meant.
       const cluster = idleCluster(groups, wish.spec.placement.nodeSelector);
-      return preview(wish, { cluster, namespace: wish.namespace ?? 'default', access, isLive: false });
+      return preview(wish, { cluster, namespace: wish.namespace ?? 'default', ...own, isLive: false });
     });
   }
   const { namespace: contextual, read: readCluster } = openCluster(
@@ -94,7 +110,7 @@ async function lookAhead(
     namespaced.map(({ namespace }) => namespace),
   );
   for (const note of notes) complain(`${note}\n`);
-  return namespaced.map(({ wish, namespace }) => preview(wish, { cluster, namespace, access, isLive: wish.isNamed }));
+  return namespaced.map(({ wish, namespace }) => preview(wish, { cluster, namespace, ...own, isLive: wish.isNamed }));
 }
 
 async function readFiles(files: readonly string[], read: Surroundings['read']): Promise<Wish[]> {

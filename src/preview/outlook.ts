@@ -56,7 +56,8 @@ const ANSWERING: PodFacts = {
  *
  * Assumes: weights can be fetched and every engine finds its GPUs and answers.
  */
-export function outlook({ facts, target, model, volume, wanted, access }: Decision): Outlook {
+export function outlook(decision: Decision): Outlook {
+  const { facts, target, model, wanted } = decision;
   const { owner, spec } = facts;
   const chosen = target.planned ? target.revision : undefined;
   const { slots, moves } = rolledOut(facts, chosen?.hash, (live) => {
@@ -64,7 +65,7 @@ export function outlook({ facts, target, model, volume, wanted, access }: Decisi
     return rollout(wanted, spec.suspend, chosen, revisions, live);
   });
   const end: Facts = { ...facts, slots };
-  const children = desiredChildren({ facts: end, target, model: { state: 'verified' }, volume, wanted, access });
+  const children = desiredChildren({ ...decision, facts: end, model: { state: 'verified' } });
   const runs = running(facts.children);
   const willRun = running(children);
   const named = (indices: readonly number[]): string[] => indices.map((index) => childNames.slot(owner.name, index));
@@ -106,6 +107,7 @@ const running = (objects: readonly KubeObject[]): Set<number> =>
     ofKind<Deployment>(objects, 'Deployment')
       .filter(({ spec }) => (spec?.replicas ?? 1) > 0)
       .map(({ spec }) => Number(spec?.template.metadata?.labels?.[SLOT]))
+      .filter((slot) => !Number.isNaN(slot))
       .sort((left, right) => left - right),
   );
 

@@ -1,7 +1,7 @@
 import { GROUP, KIND, type QwenCoderDeployment, VERSION } from '../api/index.ts';
 import { decide } from '../reconcile/decision.ts';
 import type { Learned } from '../reconcile/target.ts';
-import type { WeightsAccess } from '../render/index.ts';
+import type { Installation, WeightsAccess } from '../render/index.ts';
 import { type Outlook, outlook } from './outlook.ts';
 import { type Report, reportOf } from './report.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -19,20 +19,21 @@ const NO_UID = '00000000-0000-0000-0000-000000000000';
 export interface PreviewOptions {
   readonly cluster: Snapshot;
   readonly namespace: string;
+  readonly installation: Installation;
   readonly access?: WeightsAccess | undefined;
   /** Whether the resource is compared with what the cluster has of it. */
   readonly isLive: boolean;
 }
 
 /** Decides about a resource as the operator would, and carries that out in thought. */
-export function preview(wish: Wish, { cluster, namespace, access, isLive }: PreviewOptions): Preview {
+export function preview(wish: Wish, { cluster, namespace, installation, access, isLive }: PreviewOptions): Preview {
   // No key belongs to what is compared with nothing: no pod is its own.
   const key = isLive ? `${namespace}/${wish.name}` : '';
   const live = cluster.resource(key);
   const resource = resourceOf(wish, namespace, live);
   // What engines of others measured is the operator's own; a preview does without.
   const learned: Learned = { attempts: live?.status?.tuning ?? [], calibration: () => undefined, isIdle: false };
-  const decision = decide(cluster, key, resource, resource.spec, { access, learned });
+  const decision = decide(cluster, key, resource, resource.spec, { installation, access, learned });
   const ahead = outlook(decision);
   const report = reportOf(decision, {
     namespace: wish.namespace ?? (isLive ? namespace : undefined),

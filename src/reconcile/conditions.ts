@@ -9,8 +9,9 @@ import {
   suits,
   unschedulableRemedy,
 } from '../serving/index.ts';
-import { type PodFacts, isAvailable, isTerminating } from './facts.ts';
+import { type Facts, type PodFacts, isAvailable, isFailing, isServing, isTerminating } from './facts.ts';
 import { type Outcome, gpusText, readySlots } from './outcome.ts';
+import { lastWords } from './projections.ts';
 import type { Target } from './target.ts';
 import { tunedCondition } from './tuned-condition.ts';
 
@@ -219,16 +220,50 @@ function endpointReady(outcome: Outcome): Update {
   const type = 'EndpointReady';
   const none = nothingWanted(outcome);
   if (none) return { type, status: 'False', ...none };
+  const { gateway, spec } = outcome.facts;
+  const gateways = gateway.pods.filter(isServing).length;
+  if (gateways === 0)
+    return { type, status: 'False', reason: 'GatewayNotReady', message: gatewayTrouble(outcome.facts) };
+  const counted = `${gateways} of ${spec.endpoint.gateway.replicas} gateways`;
   const ready = readySlots(outcome).length;
   if (ready > 0)
     return {
       type,
       status: 'True',
       reason: 'Serving',
-      message: `${engines(ready, 'answers', 'answer')} behind the Service.`,
+      message: `${engines(ready, 'answers', 'answer')} behind ${counted}.`,
     };
-  return { type, status: 'False', reason: 'NoReadyEngine', message: 'No engine answers behind the Service.' };
+  return {
+    type,
+    status: 'False',
+    reason: 'NoReadyEngine',
+    message: `No engine answers behind ${counted}; requests are held until one does.`,
+  };
 }
+
+/** Why no gateway answers, by the first pod that tells. */
+function gatewayTrouble({ gateway, spec }: Facts): string {
+  const counted = `0 of ${spec.endpoint.gateway.replicas} gateways are ready`;
+  if (gateway.refusal !== undefined) return `${counted}: ${asSentence(gateway.refusal)}`;
+  const unplaced = gateway.pods.find((pod) => pod.unschedulable !== undefined && !isTerminating(pod));
+  if (unplaced)
+    return `${counted}; pod ${unplaced.metadata.name} finds no node: ${asSentence(unplaced.unschedulable!)} Gateways need no GPU; spec.placement.tolerations counts for them too.`;
+  const failing = gateway.pods.find((pod) => isFailing(pod) && !isTerminating(pod));
+  if (!failing) return `${counted}.`;
+  const { container, failure } = failing;
+  const waiting = container?.waiting;
+  const what =
+    failure !== undefined
+      ? `${failure.reason}: ${failure.message}`
+      : waiting !== undefined
+        ? `${waiting.reason}: ${waiting.message}`
+        : (lastWords(container!) ?? 'it ended');
+  const remedy = waiting && /Image/.test(waiting.reason) ? ` ${IMAGE_REMEDY}` : '';
+  return `${counted}; pod ${failing.metadata.name}: ${asSentence(what)}${remedy}`;
+}
+
+const IMAGE_REMEDY =
+  "Gateways run the operator's own image: let the nodes pull it, with spec.imagePullSecrets where the registry asks for credentials.";
 
 function readyCondition(outcome: Outcome, parts: readonly Update[]): Update {
   const type = 'Ready';
@@ -241,7 +276,10 @@ function readyCondition(outcome: Outcome, parts: readonly Update[]): Update {
   }
   const ready = readySlots(outcome);
   const older = ready.filter((slot) => slot.revisionHash !== target.revision.hash);
+  const endpoint = parts.find(({ type }) => type === 'EndpointReady')!;
   if (ready.length > older.length && older.length === 0) {
+    if (endpoint.status !== 'True')
+      return { type, status: 'False', reason: 'EndpointNotReady', message: endpoint.message };
     return {
       type,
       status: 'True',

@@ -1,5 +1,5 @@
 import { GROUP, KIND, type QwenCoderDeployment, type QwenCoderSpec, VERSION } from '../api/index.ts';
-import type { Owner, WeightsAccess } from '../render/index.ts';
+import { type Installation, type Owner, type WeightsAccess, engineKeysName, internalKeys } from '../render/index.ts';
 import { type Desire, desiredChildren, isRollingOut, wantedReplicas } from './desired.ts';
 import { type Action, diff } from './diff.ts';
 import type { Planner } from './metrics.ts';
@@ -12,6 +12,7 @@ export interface Decision extends Desire {
 }
 
 export interface DecisionOptions {
+  readonly installation: Installation;
   readonly plan?: Planner;
   readonly access?: WeightsAccess | undefined;
   readonly learned?: Learned | undefined;
@@ -26,13 +27,14 @@ export function decide(
   key: string,
   resource: QwenCoderDeployment,
   spec: QwenCoderSpec,
-  { plan, access, learned }: DecisionOptions = {},
+  { installation, plan, access, learned }: DecisionOptions,
 ): Decision {
   const facts = observe(caches, key, ownerOf(resource), resource, spec);
-  const target = chooseTarget(facts, plan, learned);
+  const keysName = engineKeysName(facts.revisions) ?? internalKeys(facts.owner, installation).secretName;
+  const target = chooseTarget(facts, keysName, plan, learned);
   const model = target.planned ? observeModel(caches, key, facts, target.revision) : ({ state: 'missing' } as const);
   const volume = target.planned ? observeVolume(facts, target.revision) : undefined;
-  const desire: Desire = { facts, target, model, volume, wanted: wantedReplicas(spec), access };
+  const desire: Desire = { facts, target, model, volume, wanted: wantedReplicas(spec), access, installation };
   const actions = diff(facts.owner, desiredChildren(desire), facts.children, {
     keepWeights: isRollingOut(facts.slots, target),
   });

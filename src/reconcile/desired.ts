@@ -1,6 +1,6 @@
 import type { QwenCoderSpec } from '../api/index.ts';
 import type { KubeObject } from '../kube/index.ts';
-import { type LiveVolume, type Revision, type WeightsAccess, children } from '../render/index.ts';
+import { type Installation, type LiveVolume, type Revision, type WeightsAccess, children } from '../render/index.ts';
 import { type Facts, type LiveSlot, type ModelState, isAvailable, isReady } from './facts.ts';
 import { rollout } from './rollout.ts';
 import { loadSecondsOf } from './start-watch.ts';
@@ -19,6 +19,7 @@ export interface Desire {
   /** Replicas that the spec asks for, suspended or not. */
   readonly wanted: number;
   readonly access?: WeightsAccess | undefined;
+  readonly installation: Installation;
 }
 
 /** How many replicas the spec asks for, whoever set the number. */
@@ -33,7 +34,8 @@ export function wantedReplicas({ scaling, replicas }: QwenCoderSpec): number {
 }
 
 /** The children that a resource should have now, in the order in which they are applied. */
-export function desiredChildren({ facts, target, model, volume, wanted, access }: Desire): KubeObject[] {
+export function desiredChildren(desire: Desire): KubeObject[] {
+  const { facts, target, model, volume, wanted, access, installation } = desire;
   const { owner, spec, slots, revisions } = facts;
   const available = isAvailable(model);
   const chosen = target.planned ? target.revision : undefined;
@@ -47,7 +49,7 @@ export function desiredChildren({ facts, target, model, volume, wanted, access }
     ...slots.map(({ revisionHash }) => revisionHash),
   ]);
   const kept = known.filter((revision, index) => index < KEPT_REVISIONS || inUse.has(revision.hash));
-  return children({ owner, spec, target: chosen, revisions: kept, slots: planned, volume, access });
+  return children({ owner, spec, target: chosen, revisions: kept, slots: planned, volume, access, installation });
 }
 
 /** A revision has served once an engine of it was ready: its plan is then known to work. */

@@ -14,7 +14,7 @@ import type { PodFacts } from './facts.ts';
 /** What a loaded engine told. */
 export interface EngineState {
   readonly metrics: EngineMetrics;
-  /** Undefined where the engine wants a key for it, which the operator does not have. */
+  /** Undefined where the engine wants another key for it than the operator has. */
   readonly servedLength: number | undefined;
 }
 
@@ -36,8 +36,8 @@ export type Known<T> =
 
 export interface EngineReportsOptions {
   readonly client: Pick<KubeClient, 'podLogs'>;
-  /** GET of a path of an engine; fails unless it answers 200. */
-  readonly get: (url: string, signal: AbortSignal) => Promise<string>;
+  /** GET of a path of an engine, with its key; fails unless it answers 200. */
+  readonly get: (url: string, key: string, signal: AbortSignal) => Promise<string>;
   readonly clock: Clock;
   /** Asks for a reconcile of a resource once something was read. */
   readonly enqueue: (key: string) => void;
@@ -82,13 +82,13 @@ export class EngineReports {
     this.#options = options;
   }
 
-  /** Metrics no older than `maxAgeMs`. */
-  state(key: string, pod: PodFacts, maxAgeMs: number, signal: AbortSignal): Reading<EngineState> {
-    const base = `http://${host(pod.engine?.ip ?? '')}:${ENGINE_PORT}`;
+  /** Metrics no older than `maxAgeMs`, asked for with the engines' key. */
+  state(key: string, pod: PodFacts, engineKey: string, maxAgeMs: number, signal: AbortSignal): Reading<EngineState> {
+    const base = `http://${hostOf(pod.ip ?? '')}:${ENGINE_PORT}`;
     return this.#reading(key, `state ${pod.metadata.uid}`, maxAgeMs, signal, async (within) => {
-      const metrics = readMetrics(await this.#options.get(`${base}/metrics`, within));
-      // With VLLM_API_KEY in spec.engine.env this is a 401: the length is then what the arguments say.
-      const models = await this.#options.get(`${base}/v1/models`, within).catch(() => '');
+      const metrics = readMetrics(await this.#options.get(`${base}/metrics`, engineKey, within));
+      // An engine that was started with another secret of the operator refuses: the length is then what the arguments say.
+      const models = await this.#options.get(`${base}/v1/models`, engineKey, within).catch(() => '');
       return { metrics, servedLength: readServedLength(models) };
     });
   }
@@ -168,14 +168,14 @@ export class EngineReports {
 }
 
 /** An IPv6 address stands in brackets. */
-const host = (ip: string): string => (ip.includes(':') ? `[${ip}]` : ip);
+export const hostOf = (ip: string): string => (ip.includes(':') ? `[${ip}]` : ip);
 
 /** `/metrics` of vLLM is about 100 KiB; whatever answers in its place must not fill our memory. */
 const MOST_BYTES = 4 * 1024 * 1024;
 
 /** `get` over HTTP. Node's own `fetch` would be a second client in memory. */
-export async function getText(url: string, signal: AbortSignal): Promise<string> {
-  const { statusCode, body } = await request(url, { signal });
+export async function getText(url: string, key: string, signal: AbortSignal): Promise<string> {
+  const { statusCode, body } = await request(url, { signal, headers: { authorization: `Bearer ${key}` } });
   const path = new URL(url).pathname;
   if (statusCode !== 200) {
     await body.dump();

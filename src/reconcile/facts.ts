@@ -18,6 +18,8 @@ export interface PodFacts extends KubeObject {
   /** Why the kubelet ended the pod as a whole. */
   readonly failure: PodFailure | undefined;
   readonly restarts: number;
+  /** Its address; of pods of ours. */
+  readonly ip?: string | undefined;
   /** Of engine pods of ours. */
   readonly engine?: EngineFacts | undefined;
 }
@@ -31,7 +33,6 @@ export interface PodFailure {
 
 /** What else tuning and the start budget look at. Times are milliseconds since the epoch. */
 export interface EngineFacts {
-  readonly ip: string | undefined;
   readonly createdMs: number;
   readonly scheduledMs: number | undefined;
   /** Whether it has answered since: what no longer answers is not starting. */
@@ -93,6 +94,16 @@ export interface LiveSlot {
   readonly refusal?: string | undefined;
 }
 
+/** The gateways as they are. */
+export interface GatewayFacts {
+  /** Terminating ones included. */
+  readonly pods: readonly PodFacts[];
+  /** Secrets that their Deployment mounts; none while there is none. */
+  readonly secrets: readonly string[];
+  /** Why the API server refuses its pods, in the words of the Deployment. */
+  readonly refusal: string | undefined;
+}
+
 /** How the weights of the target revision stand. */
 export type ModelState =
   | { readonly state: 'not-fetched'; readonly source: 'Volume' | 'Image' }
@@ -131,6 +142,7 @@ export interface Facts {
   readonly slots: readonly LiveSlot[];
   /** Engine pods, terminating ones included. */
   readonly pods: readonly PodFacts[];
+  readonly gateway: GatewayFacts;
   /** A pod of the resource, an engine or the one that fetches weights, finds no node. */
   readonly isUnplaced: boolean;
   /** Live children by kind and name. */
@@ -144,8 +156,10 @@ export interface Facts {
 /** Whether engines may start on them. */
 export const isAvailable = (model: ModelState): boolean => model.state === 'verified' || model.state === 'not-fetched';
 
-export const isReady = (slot: LiveSlot): boolean => slot.pods.some((pod) => pod.ready && !isTerminating(pod));
+export const isReady = (slot: LiveSlot): boolean => slot.pods.some(isServing);
 /** Whether it cannot begin, or its last run ended and it has not answered since. */
 export const isFailing = ({ ready, container, failure }: PodFacts): boolean =>
   !ready && (failure !== undefined || container?.waiting !== undefined || container?.end !== undefined);
+/** Whether it serves and is to stay. */
+export const isServing = (pod: PodFacts): boolean => pod.ready && !isTerminating(pod);
 export const isTerminating = (pod: PodFacts): boolean => pod.metadata.deletionTimestamp !== undefined;

@@ -1,7 +1,10 @@
 export { Apply } from './apply.ts';
+export { GatewayLinks } from './gateway-links.ts';
 export { InformerCaches } from './caches.ts';
 export { CalibrationStore } from './calibration-store.ts';
 export { EngineReports, getText } from './engine-reports.ts';
+export { KeySecrets } from './key-secrets.ts';
+export { OperatorSecret } from './operator-secret.ts';
 export { OperatorMetrics, collectFrom } from './metrics.ts';
 export { Reconciler } from './reconciler.ts';
 export { Tuner } from './tuner.ts';

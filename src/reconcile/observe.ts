@@ -2,6 +2,7 @@ import type { QwenCoderDeployment, QwenCoderSpec } from '../api/index.ts';
 import type { ControllerRevision, Deployment, Job, KubeObject, PersistentVolumeClaim } from '../kube/index.ts';
 import {
   COMPONENT,
+  type Component,
   type LiveVolume,
   type Owner,
   REVISION,
@@ -12,7 +13,15 @@ import {
   weightsJob,
 } from '../render/index.ts';
 import type { GpuInventory } from './inventory.ts';
-import { type Facts, type LiveSlot, type ModelState, type PodFacts, type QuotaFacts, isTerminating } from './facts.ts';
+import {
+  type Facts,
+  type GatewayFacts,
+  type LiveSlot,
+  type ModelState,
+  type PodFacts,
+  type QuotaFacts,
+  isTerminating,
+} from './facts.ts';
 import { modelStateOf } from './projections.ts';
 import { tightestQuota } from './quotas.ts';
 
@@ -38,7 +47,10 @@ export function observe(
 ): Facts {
   const children = caches.children(key);
   const all = caches.pods(key);
-  const pods = all.filter((pod) => pod.metadata.labels?.[COMPONENT] === 'engine');
+  const isOf = (component: Component) => (object: KubeObject) => object.metadata?.labels?.[COMPONENT] === component;
+  const pods = all.filter(isOf('engine'));
+  const gateways = all.filter(isOf('gateway'));
+  const deployments = ofKind<Deployment>(children, 'Deployment');
   return {
     owner,
     generation: resource.metadata.generation ?? 0,
@@ -46,11 +58,13 @@ export function observe(
     revisions: ofKind<ControllerRevision>(children, 'ControllerRevision')
       .map(readRevision)
       .sort((a, b) => b.number - a.number),
-    slots: ofKind<Deployment>(children, 'Deployment')
+    slots: deployments
+      .filter(isOf('engine'))
       .map((deployment) => liveSlot(deployment, pods))
       .sort((a, b) => a.index - b.index),
     pods,
-    isUnplaced: all.some((pod) => pod.unschedulable !== undefined && !isTerminating(pod)),
+    gateway: gatewayFacts(deployments.find(isOf('gateway')), gateways),
+    isUnplaced: all.some((pod) => !gateways.includes(pod) && pod.unschedulable !== undefined && !isTerminating(pod)),
     children,
     quota: tightestQuota(caches.quotas(owner.namespace), spec.placement),
     nodes: once(() => caches.inventory.nodes(spec.placement, key)),
@@ -92,6 +106,19 @@ function liveSlot(deployment: Deployment, pods: readonly PodFacts[]): LiveSlot {
       (pod) => pod.metadata.labels?.[SLOT] === String(index) && pod.metadata.labels[REVISION] === labels[REVISION],
     ),
     refusal: replicaFailure(deployment),
+  };
+}
+
+function gatewayFacts(deployment: Deployment | undefined, pods: readonly PodFacts[]): GatewayFacts {
+  const volumes = deployment?.spec?.template.spec?.volumes ?? [];
+  const secrets = volumes.flatMap(({ secret, projected }) => [
+    secret?.secretName,
+    ...(projected?.sources ?? []).map((source) => source.secret?.name),
+  ]);
+  return {
+    pods,
+    secrets: secrets.filter((name) => name !== undefined),
+    refusal: deployment && replicaFailure(deployment),
   };
 }
 

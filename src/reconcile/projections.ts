@@ -39,6 +39,7 @@ export function projectPod(pod: Pod): PodFacts {
         ? { reason: pod.status.reason, message: pod.status.message ?? '', atMs: lastChangeMs(pod) }
         : undefined,
     restarts: (pod.status?.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0),
+    ...(labels?.[RESOURCE] !== undefined && { ip: pod.status?.podIP }),
     ...(labels?.[RESOURCE] !== undefined && labels[COMPONENT] === 'engine' && { engine: engineFacts(pod) }),
   };
 }
@@ -56,7 +57,6 @@ function engineFacts({ metadata, status }: Pod): EngineFacts {
     time(status?.conditions?.find((one) => one.type === type && one.status === 'True')?.lastTransitionTime);
   const container = status?.containerStatuses?.find(({ name }) => name === 'engine');
   return {
-    ip: status?.podIP,
     createdMs: time(metadata?.creationTimestamp) ?? 0,
     scheduledMs: since('PodScheduled'),
     hasStarted: container?.started === true,
@@ -106,7 +106,7 @@ function containerFacts(pod: Pod): ContainerFacts | undefined {
 const pullError = (message: string): string => message.replace(/^Back-off pulling image "[^"]*": \w+: /, '');
 
 /** Exit code and last line: what a log ends with is the error itself. */
-function lastWords({ end }: ContainerFacts): string | undefined {
+export function lastWords({ end }: ContainerFacts): string | undefined {
   if (end === undefined || end.exitCode === 0) return undefined;
   const line = end.message.trim().split('\n').at(-1)?.trim();
   return line ? `exit code ${end.exitCode}: ${quotable(line)}` : `exit code ${end.exitCode}`;

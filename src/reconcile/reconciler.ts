@@ -1,5 +1,5 @@
 import { type QwenCoderDeployment, type QwenCoderStatus, parseSpec } from '../api/index.ts';
-import { type WeightsAccess, weightsJob } from '../render/index.ts';
+import { type Installation, type WeightsAccess, internalKeys, weightsJob } from '../render/index.ts';
 import { type Clock, type Log, type ReconcileContext, type ReconcileOutcome, timestamp } from '../runtime/index.ts';
 import { planServing } from '../serving/index.ts';
 import type { Apply } from './apply.ts';
@@ -8,6 +8,9 @@ import { type DecisionOptions, decide } from './decision.ts';
 import { nameOf } from './diff.ts';
 import type { Facts, ModelState } from './facts.ts';
 import type { FailureFinder } from './failures.ts';
+import type { GatewayLinks } from './gateway-links.ts';
+import { gatewayState } from './gateway-state.ts';
+import type { KeySecrets } from './key-secrets.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import type { Caches } from './observe.ts';
 import type { Problem } from './outcome.ts';
@@ -36,12 +39,15 @@ export interface ReconcilerOptions {
   readonly metrics: OperatorMetrics;
   readonly tuner: Tuner;
   readonly failures: FailureFinder;
+  readonly installation: () => Installation;
+  readonly keySecrets: KeySecrets;
+  readonly links: GatewayLinks;
 }
 
 /** Brings one resource's children and status to what its spec asks for. Level-triggered: it looks at the world, never at an event. */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  readonly #howToDecide: DecisionOptions;
+  readonly #howToDecide: Omit<DecisionOptions, 'installation'>;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -49,11 +55,12 @@ export class Reconciler {
   }
 
   readonly reconcile = async (key: string, { signal, log }: ReconcileContext): Promise<ReconcileOutcome> => {
-    const { caches, apply, clock, metrics, tuner } = this.#options;
+    const { caches, apply, clock, metrics, tuner, links, keySecrets } = this.#options;
     const resource = caches.resource(key);
     // Owner references take the children of a deleted resource with it.
     if (resource === undefined || resource.metadata.deletionTimestamp !== undefined) {
       tuner.forget(key);
+      links.forget(key);
       return {};
     }
     const parsed = parseSpec(resource.spec ?? {});
@@ -62,25 +69,33 @@ export class Reconciler {
       return {};
     }
 
+    const installation = this.#options.installation();
     const learned = await tuner.learned(key, parsed.value, resource.status, signal);
-    const decision = decide(caches, key, resource, parsed.value, { ...this.#howToDecide, learned });
+    const decision = decide(caches, key, resource, parsed.value, { ...this.#howToDecide, installation, learned });
     const { facts, target, model, volume, wanted, actions } = decision;
     logTarget(log, resource.status, target, facts.owner);
-    const due = [...actions, ...refetch(facts, target, model, clock.now())];
-    const problem = await apply.run(facts.owner, due, signal, (action) => {
-      metrics.wrote(action);
-      logWrite(log, action);
-    });
-
     const revision = target.planned ? target.revision : undefined;
     const start = tuner.starts(key, facts, revision, signal);
+    const { controlKey, engineKey } = internalKeys(facts.owner, installation);
+    // Before anything is written, so that a gateway sends nothing more to an engine that is about to go.
+    links.tell(key, facts.gateway.pods, controlKey, gatewayState(facts, target, start?.text));
+    const createdMs = Date.parse(resource.metadata.creationTimestamp);
+    const secrets = await keySecrets.ensure(facts, installation, createdMs, log, signal);
+    const due = [...actions, ...refetch(facts, target, model, clock.now())];
+    const problem =
+      secrets.problem ??
+      (await apply.run(facts.owner, due, signal, (action) => {
+        metrics.wrote(action);
+        logWrite(log, action);
+      }));
+
     const { failures, lookAgainMs } = await this.#options.failures.find(decision, start, signal);
     const now = timestamp(clock);
     const tuning = tuner.look(
       key,
       facts,
       revision,
-      { attempts: learned.attempts, failure: failures.engine },
+      { attempts: learned.attempts, failure: failures.engine, engineKey },
       now,
       signal,
     );
@@ -88,7 +103,13 @@ export class Reconciler {
     const status = statusOf({ ...outcome, wanted: parsed.value.suspend ? 0 : wanted }, resource.status, now);
     await this.#writeStatus(resource, status, signal, log);
     return {
-      requeueAfterMs: soonest(nextLook(problem, model, clock.now()), lookAgainMs, tuning.lookAgainMs, start?.nextMs),
+      requeueAfterMs: soonest(
+        nextLook(problem, model, clock.now()),
+        lookAgainMs,
+        secrets.lookAgainMs,
+        tuning.lookAgainMs,
+        start?.nextMs,
+      ),
     };
   };
 

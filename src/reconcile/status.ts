@@ -5,7 +5,7 @@ import {
   type QwenCoderStatus,
   setCondition,
 } from '../api/index.ts';
-import { COMPONENT, RESOURCE, childNames } from '../render/index.ts';
+import { COMPONENT, RESOURCE, apiKeysRef, certificateOf, childNames } from '../render/index.ts';
 import type { RejectedCandidate, ServingPlan } from '../serving/index.ts';
 import { conditionsOf } from './conditions.ts';
 import { isTerminating } from './facts.ts';
@@ -23,6 +23,7 @@ export function statusOf(outcome: Outcome, before: QwenCoderStatus | undefined, 
   for (const update of conditionsOf(outcome)) {
     conditions = setCondition(conditions, { ...update, observedGeneration: generation }, now);
   }
+  const apiKeys = apiKeysRef(owner.name, spec);
   const alive = facts.pods.filter((pod) => !isTerminating(pod));
   const ready = readySlots(outcome).length;
   const current = currentRevision(outcome);
@@ -42,7 +43,10 @@ export function statusOf(outcome: Outcome, before: QwenCoderStatus | undefined, 
     replicasSummary: `${ready}/${wanted}`,
     selector: `${RESOURCE}=${owner.name},${COMPONENT}=engine`,
     scaling: { desiredReplicas: wanted },
-    endpoint: { url: `http://${owner.name}.${owner.namespace}.svc/v1` },
+    endpoint: {
+      url: `${certificateOf(spec) === undefined ? 'http' : 'https'}://${owner.name}.${owner.namespace}.svc/v1`,
+      ...(apiKeys && { apiKeys: { secretName: apiKeys.name, key: apiKeys.key } }),
+    },
   };
 }
 

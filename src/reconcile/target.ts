@@ -48,26 +48,34 @@ const NOTHING_LEARNED: Learned = { attempts: [], calibration: () => undefined, i
  * edit that leaves the plan's inputs alone keeps the plan; a plan is left only when its GPUs are gone or beyond the quota while no engine
  * has a node, or when it never served and its pods find no node or are beyond the quota, and then only for one that fits; or for another
  * length of the same plan: at once where this one does not work, else when an engine is down anyway or all are idle.
+ *
+ * @param keysName Of the Secret with the key that engines of a new revision ask for.
  */
-export function chooseTarget(facts: Facts, plan: Planner = planServing, learned: Learned = NOTHING_LEARNED): Target {
+export function chooseTarget(
+  facts: Facts,
+  keysName: string,
+  plan: Planner = planServing,
+  learned: Learned = NOTHING_LEARNED,
+): Target {
   const { spec, revisions, owner } = facts;
   const inputs = engineInputs(spec);
   const number = (revisions[0]?.number ?? 0) + 1;
+  const rendered = (made: ServingPlan): Revision => newRevision(owner.name, spec, made, keysName, number);
   const kept = revisions.find((revision) => revision.inputs === inputs);
   if (kept && !shouldReplan(kept, facts)) {
     const better = tuned(kept, facts, plan, learned);
-    if (better) return asRevision(newRevision(owner.name, spec, better, number), revisions, []);
+    if (better) return asRevision(rendered(better), revisions, []);
     return { planned: true, revision: kept, rejected: [] };
   }
 
   const samePlan = kept ?? revisions.find((revision) => revision.planInputs === planInputs(spec));
   if (samePlan && !kept && !shouldReplan(samePlan, facts)) {
-    return asRevision(newRevision(owner.name, spec, samePlan.plan, number), revisions, []);
+    return asRevision(rendered(samePlan.plan), revisions, []);
   }
   const outcome = planAnew(facts, plan, learned);
   if (outcome.fits) {
     const { plan: made, rejected, runnerUp } = outcome;
-    return { ...asRevision(newRevision(owner.name, spec, made, number), revisions, rejected), runnerUp };
+    return { ...asRevision(rendered(made), revisions, rejected), runnerUp };
   }
   if (kept) return { planned: true, revision: kept, rejected: outcome.rejected };
   return { planned: false, outcome };

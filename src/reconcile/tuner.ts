@@ -49,6 +49,8 @@ export interface Tuning {
 /** What is known of engines before they are looked at. */
 interface Heard {
   readonly attempts: readonly Attempt[];
+  /** What engines want to be shown. */
+  readonly engineKey: string;
   /** The engine that fails, if one does. */
   readonly failure: EngineFailure | undefined;
 }
@@ -112,11 +114,12 @@ export class Tuner {
     key: string,
     facts: Facts,
     target: Revision | undefined,
-    { attempts, failure }: Heard,
+    heard: Heard,
     now: string,
     signal: AbortSignal,
   ): Tuning {
     const { reports } = this.#options;
+    const { attempts } = heard;
     const nothing = { attempts, verdict: undefined, lookAgainMs: undefined };
     reports.keep(key, facts.pods);
     if (target === undefined) return this.#resting(key, nothing);
@@ -128,14 +131,14 @@ export class Tuner {
       .filter((pod) => !isTerminating(pod) && pod.nodeName !== undefined);
     if (pods.length === 0) return this.#resting(key, { ...nothing, verdict: tune(plan, spec, attempts) });
 
-    const seen = this.#observe(key, pods, target, facts, { attempts, failure }, signal);
+    const seen = this.#observe(key, pods, target, facts, heard, signal);
     const after = noted(attempts, plan, spec, seen, now);
     const verdict = tune(plan, spec, after);
     this.#calibrate(attemptAt(after, plan, spec), target, spec, after !== attempts, signal);
     const isWaiting = verdict.state === 'Step' && !verdict.isUrgent;
     const tuning = { attempts: after, verdict, lookAgainMs: seen.againMs };
     if (isWaiting) {
-      const rest = this.#watchRest(key, pods, signal);
+      const rest = this.#watchRest(key, pods, heard.engineKey, signal);
       return { ...tuning, lookAgainMs: isIdle(rest, this.#options.clock.monotonic()) ? AT_ONCE_MS : IDLE_POLL_MS };
     }
     if (verdict.state === 'Step') return this.#resting(key, { ...tuning, lookAgainMs: AT_ONCE_MS });
@@ -165,7 +168,7 @@ export class Tuner {
     pods: readonly PodFacts[],
     { plan }: Revision,
     { spec }: Facts,
-    { attempts, failure }: Heard,
+    { attempts, failure, engineKey }: Heard,
     signal: AbortSignal,
   ): Seen {
     const before = attemptAt(attempts, plan, spec);
@@ -179,7 +182,7 @@ export class Tuner {
     const isMeasured = before?.outcome === 'Fits' && before.kvBlocks !== undefined;
     if (answering === undefined || isMeasured) return {};
     const { reports } = this.#options;
-    const state = knownOf(reports.state(key, answering, Infinity, signal));
+    const state = knownOf(reports.state(key, answering, engineKey, Infinity, signal));
     if (state === undefined) return {};
     const served = state.state === 'read' ? (state.value.servedLength ?? plan.maxModelLen) : undefined;
     const observation =
@@ -211,9 +214,12 @@ export class Tuner {
   }
 
   /** Any request, running or done since the last look, begins the count anew; so does an engine that does not answer. */
-  #watchRest(key: string, pods: readonly PodFacts[], signal: AbortSignal): Rest | undefined {
+  #watchRest(key: string, pods: readonly PodFacts[], engineKey: string, signal: AbortSignal): Rest | undefined {
     const { reports } = this.#options;
-    const readings = pods.map((pod) => ({ pod, reading: reports.state(key, pod, IDLE_POLL_MS / 2, signal) }));
+    const readings = pods.map((pod) => ({
+      pod,
+      reading: reports.state(key, pod, engineKey, IDLE_POLL_MS / 2, signal),
+    }));
     if (readings.some(({ reading }) => reading.state === 'reading')) return undefined;
     let work = '';
     let seenMs = Infinity;

@@ -24,7 +24,12 @@ const STARTUP_PERIOD_SECONDS = 5;
  *
  * @param keysName Of the Secret with the key that the engine asks for.
  */
-export function engineTemplate(name: string, spec: QwenCoderSpec, plan: ServingPlan, keysName: string): PodTemplateSpec {
+export function engineTemplate(
+  name: string,
+  spec: QwenCoderSpec,
+  plan: ServingPlan,
+  keysName: string,
+): PodTemplateSpec {
   const version = vllmVersion(plan.engineVersion);
   const rendered = manifest<K8s.KubePodTemplateProps, { template: PodTemplateSpec }>(KubePodTemplate, {
     template: {

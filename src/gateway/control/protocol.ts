@@ -23,6 +23,8 @@ export const State = z.strictObject({
   maxModelLen: z.int().optional(),
   /** Why no engine is ready, when none is: "weights 40 %, 9 of 14 min". */
   notice: z.string().optional(),
+  /** Nobody is to be served: requests are refused at once, and not held for engines that will not come. */
+  isSuspended: z.boolean().optional(),
 });
 export type State = z.output<typeof State>;
 

@@ -139,7 +139,8 @@ const MANAGED_FLAGS: Readonly<Record<string, string>> = {
 
 /** Variables that the operator sets, or that do what a managed flag does, and what to use instead. */
 const MANAGED_ENV: Readonly<Record<string, string>> = {
-  VLLM_API_KEY: 'Use spec.endpoint.authentication: clients show their keys to the gateway, and it shows one of its own.',
+  VLLM_API_KEY:
+    'Use spec.endpoint.authentication: clients show their keys to the gateway, and it shows one of its own.',
   HF_HOME: 'Use spec.model.source.',
   HF_HUB_CACHE: 'Use spec.model.source.',
   HUGGINGFACE_HUB_CACHE: 'Use spec.model.source.',

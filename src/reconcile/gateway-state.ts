@@ -1,0 +1,40 @@
+import type { State } from '../gateway/control/protocol.ts';
+import { REVISION } from '../render/index.ts';
+import { hostOf } from './engine-reports.ts';
+import { type Facts, type PodFacts, isServing, isTerminating } from './facts.ts';
+import type { Target } from './target.ts';
+
+/** Requests that an engine works on at once, where no plan is known any more. */
+const SLOTS = 256;
+const ENGINE_PORT = 8000;
+
+/**
+ * What the gateways of a resource are told: engines that answer, those that are on their way out, and why there is none.
+ *
+ * @param progress How the start that takes longest stands.
+ */
+export function gatewayState(facts: Facts, target: Target, progress: string | undefined): State {
+  const { pods, revisions, spec } = facts;
+  const planOf = (pod: PodFacts) =>
+    revisions.find(({ hash }) => hash === pod.metadata.labels?.[REVISION])?.plan ??
+    (target.planned ? target.revision.plan : undefined);
+  const reachable = pods.filter((pod) => pod.ip !== undefined && (isServing(pod) || isLeaving(pod)));
+  const lengths = reachable.filter(isServing).map((pod) => planOf(pod)?.maxModelLen ?? Infinity);
+  const maxModelLen = lengths.length > 0 ? Math.min(...lengths) : undefined;
+  return {
+    endpoints: reachable
+      .map((pod) => ({
+        id: pod.metadata.uid!,
+        address: `${hostOf(pod.ip!)}:${ENGINE_PORT}`,
+        state: isServing(pod) ? ('Ready' as const) : ('Draining' as const),
+        slots: planOf(pod)?.maxNumSeqs ?? SLOTS,
+      }))
+      .toSorted((a, b) => a.id.localeCompare(b.id)),
+    ...(maxModelLen !== undefined && Number.isFinite(maxModelLen) && { maxModelLen }),
+    ...(progress !== undefined && { notice: progress }),
+    ...(spec.suspend && { isSuspended: true }),
+  };
+}
+
+/** It finishes what it has; its container is gone when its phase says so. */
+const isLeaving = (pod: PodFacts): boolean => isTerminating(pod) && pod.phase === 'Running';
