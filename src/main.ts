@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import packageJson from '../package.json' with { type: 'json' };
 import { customResourceDefinition } from './api/index.ts';
 import { toStandardOutput } from './gateway/access-log.ts';
-import { runGateway } from './gateway/run.ts';
+import { UnusableFileError, runGateway } from './gateway/run.ts';
 import { rbac } from './install/rbac.ts';
 import { PROGRAM, runOperator } from './operator.ts';
 import {
@@ -22,7 +22,7 @@ import {
   wantsNoColor,
 } from './options.ts';
 import { plan, render, type Surroundings } from './preview/command.ts';
-import { jsonLog } from './runtime/index.ts';
+import { Metrics, jsonLog } from './runtime/index.ts';
 import { toYaml } from './yaml.ts';
 
 /** kubectl runs `kubectl qwencoder …` as `kubectl-qwencoder …`. */
@@ -64,7 +64,9 @@ Each flag may come from the environment, as QWEN_CODER_<FLAG>.
 ${flagsHelp(GatewayFlags)}`,
     run: async (args) => {
       const flags = gatewayFlags(args, process.env);
-      await runGateway(flags, jsonLog({ level: flags['log-level'] }), toStandardOutput, untilStopped());
+      const log = jsonLog({ level: flags['log-level'] });
+      const metrics = new Metrics({ process: true });
+      await runGateway(flags, { log, metrics, writeAccess: toStandardOutput }, untilStopped());
       return 0;
     },
   },
@@ -166,7 +168,7 @@ try {
   // A reconcile that never ends must not keep a process alive that has lost its term.
   process.stdout.write('', () => process.exit(code));
 } catch (error) {
-  if (!(error instanceof UsageError)) throw error;
+  if (!(error instanceof UsageError || error instanceof UnusableFileError)) throw error;
   process.stderr.write(`${error.message}\n`);
-  process.exitCode = 2;
+  process.exitCode = error instanceof UsageError ? 2 : 1;
 }

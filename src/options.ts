@@ -61,6 +61,7 @@ export type OperatorOptions = z.output<typeof Options>;
 
 /** Every flag of `qwen-coder gateway`. */
 export const GatewayFlags = z.strictObject({
+  host: z.string().min(1).optional().describe('Address to listen at; all of the machine when unset.'),
   port: flag.number(0, 65535).default(8000).describe('Port that clients talk to.'),
   'http-port': flag
     .number(0, 65535)

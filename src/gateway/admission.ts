@@ -36,6 +36,7 @@ interface Waiting extends Entry {
   readonly start: number;
   readonly sinceMs: number;
   readonly admit: () => void;
+  readonly dismiss: (why: Refusal) => void;
 }
 
 /**
@@ -141,6 +142,11 @@ export class Admission {
     }
   }
 
+  /** Sends away all that wait. */
+  dismiss(why: Refusal): void {
+    for (const waiting of [...this.#queues.values()].flat()) waiting.dismiss(why);
+  }
+
   /** Counts a request of a holder; the virtual time at which its turn begins. */
   #comes({ holder, work }: Entry): number {
     const present = this.#present.get(holder) ?? 0;
@@ -178,6 +184,10 @@ export class Admission {
       admit: () => {
         end();
         resolve();
+      },
+      dismiss: (why) => {
+        end();
+        reject(why);
       },
     };
     const queue = this.#queues.get(entry.holder) ?? [];

@@ -4,6 +4,9 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Endpoint } from './replicas.ts';
 
+/** The addresses of a host. **Fails when** it cannot be told whether there are any. */
+export type AddressesOf = (host: string) => Promise<readonly string[]>;
+
 export interface DiscoveryOptions {
   readonly clock: Clock;
   readonly log: Log;
@@ -12,6 +15,7 @@ export interface DiscoveryOptions {
   /** Requests that an engine works on at once. */
   readonly slots: number;
   readonly tell: (endpoints: readonly Endpoint[]) => void;
+  readonly addressesOf?: AddressesOf;
 }
 
 /** DNS of a cluster is cached for 30 s, and nothing tells when it changes. */
@@ -23,14 +27,14 @@ const PERIOD_MS = 5000;
  * **Guarantees**: a name that cannot be resolved leaves the last engines in force; one that does not exist has none.
  */
 export async function discoverEngines(options: DiscoveryOptions, signal: AbortSignal): Promise<void> {
-  const { clock, log, engines, slots, tell } = options;
+  const { clock, log, engines, slots, tell, addressesOf = addressesByDns } = options;
   const colon = engines.lastIndexOf(':');
   const host = engines.slice(0, colon);
   const port = engines.slice(colon + 1);
   let known = '';
   while (!signal.aborted) {
     try {
-      const addresses = await addressesOf(host);
+      const addresses = [...(await addressesOf(host))].toSorted();
       const endpoints = addresses
         .map((ip) => `${isIPv6(ip) ? `[${ip}]` : ip}:${port}`)
         .map((address): Endpoint => ({ id: address, address, state: 'Ready', slots }));
@@ -47,10 +51,10 @@ export async function discoverEngines(options: DiscoveryOptions, signal: AbortSi
   }
 }
 
-async function addressesOf(host: string): Promise<string[]> {
+async function addressesByDns(host: string): Promise<string[]> {
   try {
     const found = await lookup(host, { all: true });
-    return found.map(({ address }) => address).toSorted();
+    return found.map(({ address }) => address);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOTFOUND') return [];
     throw error;

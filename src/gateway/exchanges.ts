@@ -22,7 +22,13 @@ export interface Surroundings {
   readonly maxModelLen: number | undefined;
   /** Why no engine is ready, when none is, for those who wait: "the engines are starting: weights 40 %, 9 of 14 min". */
   readonly notice: string | undefined;
+  /** Nobody is served: no engine will come. */
+  readonly isSuspended: boolean;
 }
+
+/** What those hear that ask while nobody is to be served. */
+export const suspended = (): Refusal =>
+  new Refusal('Suspended', 'The endpoint is suspended: its owner has stopped the engines.', 60);
 
 export interface ExchangeLimits {
   readonly bodyBytes: number;
@@ -183,7 +189,8 @@ export class Exchanges {
     }
     const bytes = await readBody(request, this.#options.limits.bodyBytes);
     const generation = readGeneration(operation, bytes);
-    const { models } = this.#options.surroundings();
+    const { models, isSuspended } = this.#options.surroundings();
+    if (isSuspended) throw suspended();
     if (generation.model !== undefined && models.includes(generation.model)) progress.model = generation.model;
     return this.#generate(exchange, progress, generation);
   }

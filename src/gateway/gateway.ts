@@ -7,7 +7,7 @@ import type { ApiKeys } from './api-keys.ts';
 import type { Balancer } from './balancer.ts';
 import { type Certificate, EndpointServer } from './endpoint-server.ts';
 import { engineMetrics } from './engine-metrics.ts';
-import { type ExchangeLimits, Exchanges, type Surroundings } from './exchanges.ts';
+import { type ExchangeLimits, Exchanges, type Surroundings, suspended } from './exchanges.ts';
 import type { Load, State } from './control/protocol.ts';
 import { collectFrom } from './gateway-metrics.ts';
 import { Replicas } from './replicas.ts';
@@ -89,6 +89,7 @@ export class Gateway {
   tell(state: State): void {
     this.#state = state;
     this.#replicas.set(state.endpoints);
+    if (state.isSuspended) this.#admission.dismiss(suspended());
   }
 
   /** How much there is to do. */
@@ -140,8 +141,9 @@ export class Gateway {
   }
 
   #surroundings(): Surroundings {
-    const { maxModelLen, notice } = this.#state;
+    const { maxModelLen, notice, isSuspended = false } = this.#state;
     return {
+      isSuspended,
       models: this.#options.models,
       maxModelLen,
       notice: this.isServing ? undefined : (notice ?? UNKNOWN),

@@ -10,7 +10,7 @@ export type RefusalReason =
   | 'TooManyRequests'
   | 'NoEngine'
   | 'EngineFailed'
-  | 'Stopping';
+  | 'Suspended';
 
 interface Kind {
   readonly status: number;
@@ -30,7 +30,7 @@ const KINDS: Readonly<Record<RefusalReason, Kind>> = {
   TooManyRequests: { status: 429, openAi: 'rate_limit_error', anthropic: 'rate_limit_error' },
   NoEngine: { status: 503, openAi: 'server_error', anthropic: 'overloaded_error' },
   EngineFailed: { status: 502, openAi: 'server_error', anthropic: 'api_error' },
-  Stopping: { status: 503, openAi: 'server_error', anthropic: 'overloaded_error' },
+  Suspended: { status: 503, openAi: 'server_error', anthropic: 'overloaded_error' },
 };
 
 /** A request that is not served; `message` is for the caller and says what to do. */

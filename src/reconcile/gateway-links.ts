@@ -43,7 +43,7 @@ export class GatewayLinks {
   start(): void {}
 
   stop(): void {
-    for (const key of [...this.#links.keys()]) this.forget(key);
+    for (const key of this.#links.keys()) this.forget(key);
   }
 
   /**

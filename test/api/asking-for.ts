@@ -16,10 +16,6 @@ export const ASKING_FOR: Readonly<Record<string, QwenCoderSpecInput>> = {
   },
   'scaling.profile': { scaling: { profile: { learn: true, weeks: 4 } } },
   'scaling.dryRun': { scaling: { dryRun: true } },
-  'endpoint.gateway': { endpoint: { gateway: { replicas: 2 } } },
-  'endpoint.authentication': {
-    endpoint: { authentication: { type: 'APIKey', secretRef: { name: 'keys', key: 'keys' } } },
-  },
   'endpoint.expose': {
     endpoint: {
       expose: {

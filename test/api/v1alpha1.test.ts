@@ -9,6 +9,14 @@ describe('Spec', () => {
           "kvCacheDtype": "Auto",
           "minConcurrency": 4,
         },
+        "endpoint": {
+          "authentication": {
+            "type": "APIKey",
+          },
+          "gateway": {
+            "replicas": 2,
+          },
+        },
         "engine": {
           "type": "VLLM",
         },

@@ -1,8 +1,8 @@
 import { Spec, type QwenCoderDeployment, type QwenCoderSpecInput } from '../../src/api/index.ts';
 import type { KubeObject } from '../../src/kube/index.ts';
-import { type Owner, children, newRevision } from '../../src/render/index.ts';
+import { type Owner, children, internalKeys, newRevision } from '../../src/render/index.ts';
 import { planServing } from '../../src/serving/index.ts';
-import { gpuNode } from '../support/builders.ts';
+import { gpuNode, installation } from '../support/builders.ts';
 
 /** The weights are in an image, so nothing is fetched. */
 export const measuredSpec: QwenCoderSpecInput = {
@@ -20,12 +20,13 @@ export function renderedChildren({ apiVersion, kind, metadata }: QwenCoderDeploy
   const outcome = planServing({ spec, nodes: [gpuNode()] });
   if (!outcome.fits || outcome.plan.gpusPerReplica !== GPUS_PER_ENGINE)
     throw new Error('the measured spec is planned in another way');
-  const revision = newRevision(name, spec, outcome.plan, 1);
+  const revision = newRevision(name, spec, outcome.plan, internalKeys(owner, installation).secretName, 1);
   return children({
     owner,
     spec,
     target: revision,
     revisions: [revision],
     slots: [{ index: 0, revision, replicas: 1 }],
+    installation,
   });
 }

@@ -331,17 +331,22 @@ export const EDITS: readonly Edit[] = [
   { path: 'scaling.profile.learn', to: { scaling: { profile: { learn: true } } }, refused: notEffective },
   { path: 'scaling.profile.weeks', to: { scaling: { profile: { weeks: 2 } } }, refused: notEffective },
   { path: 'scaling.dryRun', to: { scaling: { dryRun: true } }, refused: notEffective },
-  { path: 'endpoint.gateway.replicas', to: { endpoint: { gateway: { replicas: 2 } } }, refused: notEffective },
+  { path: 'endpoint.gateway.replicas', to: { endpoint: { gateway: { replicas: 1 } } }, shows: '--gateways=1' },
   {
     path: 'endpoint.authentication.type',
     to: { endpoint: { authentication: { type: 'None' } } },
-    refused: notEffective,
+    shows: '--anonymous=true',
   },
-  ...['name', 'key'].map((leaf): Edit => ({
-    path: `endpoint.authentication.secretRef.${leaf}`,
-    to: { endpoint: { authentication: { secretRef: { name: 'keys', key: 'a' } } } },
-    refused: notEffective,
-  })),
+  {
+    path: 'endpoint.authentication.secretRef.name',
+    to: { endpoint: { authentication: { secretRef: { name: 'team-keys', key: 'api-key' } } } },
+    shows: '"secretName":"team-keys"',
+  },
+  {
+    path: 'endpoint.authentication.secretRef.key',
+    to: { endpoint: { authentication: { secretRef: { name: 'coder-api-key', key: 'others' } } } },
+    shows: '"key":"others"',
+  },
   ...['type', 'className', 'host', 'tlsSecretName', 'annotations'].map((leaf): Edit => ({
     path: `endpoint.expose.${leaf}`,
     to: {

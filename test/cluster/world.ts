@@ -21,6 +21,7 @@ import { unlimitedClient } from './unlimited-client.ts';
 const OWNED_KINDS: readonly Resource[] = [...CHILD_KINDS, Pods];
 
 export interface WorldOptions {
+  /** GPU nodes; a CPU node for gateways comes with them. */
   readonly nodes: string;
   readonly simulator?: Omit<SimulatorOptions, 'kubeconfigPath'>;
   readonly operatorFlags?: readonly string[];
@@ -57,7 +58,7 @@ export class World {
   }
 
   static async start({ nodes, simulator, operatorFlags = [], apiServerArgs = [] }: WorldOptions): Promise<World> {
-    const cluster = await Cluster.start({ nodes, auditLog: AUDIT_RULES, apiServerArgs });
+    const cluster = await Cluster.start({ nodes: `${nodes},CPU`, auditLog: AUDIT_RULES, apiServerArgs });
     const client = unlimitedClient(cluster.kubeconfigPath, 'test');
     const kubeconfig = await installOperator(cluster);
     const world = new World(

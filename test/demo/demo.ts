@@ -19,7 +19,7 @@ const usage = `From nothing to a served tool call, on simulated GPUs.
 
   npm run demo [-- --nodes 8xH100-80GB*2] [--keep]
 
-  --nodes   GPU nodes to simulate, as <GPUs>x<product>[*<nodes>]
+  --nodes   GPU nodes to simulate, as <GPUs>x<product>[*<nodes>]; a CPU node comes with them
   --keep    leave everything up until Ctrl-C
 `;
 
@@ -49,7 +49,7 @@ async function main(): Promise<void> {
       ? `using the cluster of ${existing}`
       : 'starting etcd, API server, controller manager, scheduler and GPU nodes',
   );
-  await using cluster = await Cluster.start({ nodes: values.nodes, log: (line) => say(`  ${line}`) });
+  await using cluster = await Cluster.start({ nodes: `${values.nodes},CPU`, log: (line) => say(`  ${line}`) });
   say(`GPU nodes: ${values.nodes}; engines on them are simulated, everything else is real`);
   const simulator = await Simulator.start({
     kubeconfigPath: cluster.kubeconfigPath,
@@ -67,7 +67,8 @@ async function main(): Promise<void> {
     await becomesReady(cluster, metadata.name);
     say('$ kubectl get qcd -o wide');
     process.stdout.write(`${await cluster.kubectl(['get', 'qcd', '-o', 'wide'])}\n`);
-    await chat(cluster, metadata.name);
+    const key = await apiKey(cluster, metadata.name);
+    await chat(cluster, metadata.name, key);
     say('done: a tool call was served through the endpoint');
     goOn(cluster, values.keep, existing !== undefined);
     if (values.keep) await new Promise<never>(() => setInterval(() => {}, 60_000));
@@ -91,7 +92,7 @@ async function becomesReady(cluster: Cluster, name: string): Promise<void> {
     onChange: ({ object }) => {
       for (const { type, status, message } of object.metadata.name === name ? (object.status?.conditions ?? []) : []) {
         if (
-          !['Planned', 'ModelAvailable', 'Placed', 'EnginesReady', 'Ready'].includes(type) ||
+          !['Planned', 'ModelAvailable', 'Placed', 'EnginesReady', 'EndpointReady', 'Ready'].includes(type) ||
           shown.get(type) === message
         )
           continue;
@@ -110,8 +111,20 @@ async function becomesReady(cluster: Cluster, name: string): Promise<void> {
   }
 }
 
+/** The generated key, as whoever may read the Secret gets it. */
+async function apiKey(cluster: Cluster, name: string): Promise<string> {
+  say(`$ kubectl get secret ${name}-api-key -o go-template='{{index .data "api-key" | base64decode}}'`);
+  return cluster.kubectl([
+    'get',
+    'secret',
+    `${name}-api-key`,
+    '-o',
+    `go-template={{index .data "api-key" | base64decode}}`,
+  ]);
+}
+
 /** One streamed chat with a tool, the way a coding tool talks, through `kubectl port-forward`. */
-async function chat(cluster: Cluster, name: string): Promise<void> {
+async function chat(cluster: Cluster, name: string, key: string): Promise<void> {
   say(`$ kubectl port-forward svc/${name} :80`);
   const forward = spawn(cluster.kubectlPath, ['port-forward', `svc/${name}`, ':80'], {
     env: cluster.kubectlEnv(),
@@ -120,10 +133,10 @@ async function chat(cluster: Cluster, name: string): Promise<void> {
   try {
     const port = await forwardedPort(forward.stdout);
     const url = `http://127.0.0.1:${port}/v1/chat/completions`;
-    say(`$ curl -N ${url}   # "List the TypeScript files in src", with a tool`);
+    say(`$ curl -N ${url} -H "Authorization: Bearer $KEY" -d …   # "List the TypeScript files in src", with a tool`);
     const response = await fetch(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
       body: JSON.stringify(REQUEST),
     });
     if (!response.ok) throw new Error(`the endpoint answered ${response.status}: ${await response.text()}`);

@@ -543,6 +543,18 @@ describe('with no engine', () => {
     await Promise.all(answers);
   });
 
+  test('because it is suspended, those who wait are sent away and nobody is let wait', async () => {
+    const { gateway, url, metrics } = await gatewayTo([]);
+    const waiting = post(url, '/v1/chat/completions', chat());
+    await expect.poll(async () => await metrics.text()).toContain('qwen_coder_gateway_held{key="alice"} 1');
+    gateway.tell({ endpoints: [], isSuspended: true });
+    for (const answer of [await waiting, await post(url, '/v1/messages', chat({ max_tokens: 5 }))]) {
+      expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '60']);
+      expect(await answer.text()).toContain('The endpoint is suspended');
+    }
+    await expect.poll(async () => await metrics.text()).not.toContain('qwen_coder_gateway_held{key="alice"} 1');
+  });
+
   test('health says so, and models are told all the same', async () => {
     const { gateway, url } = await gatewayTo([]);
     expect((await fetch(`${url}/health`)).status).toBe(503);

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, expect, test } from 'vitest';
-import { runGateway } from '../../src/gateway/run.ts';
+import { UnusableFileError, runGateway } from '../../src/gateway/run.ts';
 import { gatewayFlags } from '../../src/options.ts';
-import { silentLog } from '../../src/runtime/index.ts';
+import { Metrics, silentLog } from '../../src/runtime/index.ts';
 import { loadedEngine } from '../support/loaded-engine.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 
@@ -103,7 +103,7 @@ test('keys and certificate are rotated while it runs, and what is under way when
     {},
   );
   const stop = new AbortController();
-  const running = runGateway(flags, silentLog, () => {}, stop.signal);
+  const running = runGateway(flags, { log: silentLog, metrics: new Metrics(), writeAccess: () => {} }, stop.signal);
   ends.push(() => stop.abort());
 
   /** Asks on a connection of its own. */
@@ -159,6 +159,21 @@ test('keys and certificate are rotated while it runs, and what is under way when
   await running;
   await expect(ask('sk-alice-9876543210', chat)).rejects.toThrow('ECONNREFUSED');
 }, 30_000);
+
+test.each([
+  { name: 'is not there', file: 'absent', why: 'there is no such file' },
+  { name: 'holds no key', file: 'empty', why: 'there is no key in it; write one a line, as "name: key"' },
+])('a file of keys that $name ends the start with one sentence that names it', async ({ file, why }) => {
+  writeFileSync(join(directory, 'empty'), '');
+  const path = join(directory, file);
+  const flags = gatewayFlags(['--models', 'coder', '--engines', 'a:1', '--api-keys-file', path], {});
+  const running = runGateway(
+    flags,
+    { log: silentLog, metrics: new Metrics(), writeAccess: () => {} },
+    AbortSignal.timeout(5000),
+  );
+  await expect(running).rejects.toThrow(new UnusableFileError(`--api-keys-file ${path}: ${why}`));
+});
 
 test.each([
   [

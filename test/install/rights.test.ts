@@ -6,6 +6,7 @@ interface Rule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
   readonly verbs: readonly string[];
+  readonly resourceNames?: readonly string[];
 }
 interface Role {
   readonly kind: 'Role' | 'ClusterRole';
@@ -31,9 +32,19 @@ describe.each(modes)('rights of an operator that serves $name', ({ namespaces })
     expect(JSON.stringify(rules)).not.toContain('*');
   });
 
-  test('reach no Secret, no Role, and of the inside of a pod its log alone', () => {
+  test("make Secrets and do nothing else with them, but for the one that is the operator's own", () => {
+    const secrets = rules.filter(({ resources }) => resources.includes('secrets'));
+    expect(new Set(secrets.filter(({ resourceNames }) => !resourceNames).flatMap(({ verbs }) => verbs))).toEqual(
+      new Set(['create']),
+    );
+    expect(secrets.filter(({ resourceNames }) => resourceNames)).toEqual([
+      { apiGroups: [''], resources: ['secrets'], resourceNames: ['op-secret'], verbs: ['get', 'patch'] },
+    ]);
+  });
+
+  test('reach no Role, and of the inside of a pod its log alone', () => {
     const resources = rules.flatMap((rule) => rule.resources);
-    for (const denied of [/secret/, /role/, /^pods\/(?!log$)/, /token/, /webhook/, /nodes\//])
+    for (const denied of [/role/, /^pods\/(?!log$)/, /token/, /webhook/, /nodes\//])
       expect(resources.filter((resource) => denied.test(resource))).toEqual([]);
   });
 
@@ -83,9 +94,9 @@ describe('an operator that serves two namespaces', () => {
     ]);
   });
 
-  test('has a Role in each of them, and in its own namespace one for its Lease and one for its calibrations', () => {
+  test('has a Role in each of them, and in its own namespace one for its Lease, one for its calibrations and one for its Secret', () => {
     expect(
       all.filter(({ kind }) => kind === 'Role').map(({ metadata }) => `${metadata.namespace}/${metadata.name}`),
-    ).toEqual(['team-a/op', 'team-b/op', 'system/op-lease', 'system/op-calibrations']);
+    ).toEqual(['team-a/op', 'team-b/op', 'system/op-lease', 'system/op-calibrations', 'system/op-secret']);
   });
 });

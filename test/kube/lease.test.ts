@@ -194,12 +194,31 @@ async function release(time: ManualClock, candidate: Candidate): Promise<void> {
 const writers = (candidates: readonly Candidate[]) =>
   candidates.filter(({ writes }) => writes).map(({ identity }) => identity);
 
+/** Tens of seconds until the tests begin. */
+const FIRST_TERM = Date.parse('2026-01-01T00:00:00Z') / 10_000;
+
 describe('LeaseElection', () => {
   test('of several candidates one leads and the others wait', async () => {
     const { time, candidates, server } = setUp(['a', 'b', 'c']);
     await time.advance(60_000);
     expect(writers(candidates)).toEqual(['a']);
-    expect(server.lease!.spec).toMatchObject({ holderIdentity: 'a', leaseDurationSeconds: 15, leaseTransitions: 0 });
+    expect(server.lease!.spec).toMatchObject({
+      holderIdentity: 'a',
+      leaseDurationSeconds: 15,
+      leaseTransitions: FIRST_TERM,
+    });
+  });
+
+  test('a Lease that was deleted begins with a larger term than it had', async () => {
+    const { time, candidates, server } = setUp(['a']);
+    await time.advance(20_000);
+    const before = candidates[0].election.term;
+    expect(before).toBe(server.lease!.spec!.leaseTransitions);
+    server.lease = undefined;
+    const next = new Candidate(time, server, 'b').campaign();
+    await time.advance(60_000);
+    expect(writers([next])).toEqual(['b']);
+    expect(next.election.term).toBeGreaterThan(before);
   });
 
   test('the leader renews every retry period and keeps the time at which it acquired', async () => {
@@ -227,7 +246,7 @@ describe('LeaseElection', () => {
     expect(writers(candidates)).toEqual([]);
     await time.advance(6_750);
     expect(writers(candidates)).toHaveLength(1);
-    expect(server.lease!.spec!.leaseTransitions).toBe(1);
+    expect(server.lease!.spec!.leaseTransitions).toBe(FIRST_TERM + 1);
   });
 
   test('a candidate asks right when the lease expires, so its jitter adds nothing', async () => {
@@ -244,11 +263,19 @@ describe('LeaseElection', () => {
     const { time, candidates, server } = setUp(['a', 'b']);
     await time.advance(20_000);
     await release(time, candidates[0]);
-    expect(server.lease!.spec).toMatchObject({ holderIdentity: '', leaseDurationSeconds: 1, leaseTransitions: 0 });
+    expect(server.lease!.spec).toMatchObject({
+      holderIdentity: '',
+      leaseDurationSeconds: 1,
+      leaseTransitions: FIRST_TERM,
+    });
     expect(writers(candidates)).toEqual([]);
     await time.advance(4_400);
     expect(writers(candidates)).toEqual(['b']);
-    expect(server.lease!.spec).toMatchObject({ holderIdentity: 'b', leaseDurationSeconds: 15, leaseTransitions: 1 });
+    expect(server.lease!.spec).toMatchObject({
+      holderIdentity: 'b',
+      leaseDurationSeconds: 15,
+      leaseTransitions: FIRST_TERM + 1,
+    });
   });
 
   test('a release during a renewal still empties the lease', async () => {
@@ -428,7 +455,7 @@ describe('LeaseElection', () => {
       candidates[0].clock.jumpWall(-1_000);
     }
     expect(writers(candidates)).toEqual(['a']);
-    expect(server.lease!.spec!.leaseTransitions).toBe(0);
+    expect(server.lease!.spec!.leaseTransitions).toBe(FIRST_TERM);
   });
 
   test('a leader that finds another holder has lost at once', async () => {
@@ -468,7 +495,7 @@ describe('LeaseElection', () => {
       await time.advance(1_700);
     }
     expect(writers(candidates)).toEqual(['a']);
-    expect(server.lease!.spec).toMatchObject({ leaseDurationSeconds: 15, leaseTransitions: 0 });
+    expect(server.lease!.spec).toMatchObject({ leaseDurationSeconds: 15, leaseTransitions: FIRST_TERM });
   });
 
   test('a candidate waits as long as the holder promised, if that is longer than its own lease', async () => {

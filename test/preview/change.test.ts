@@ -9,7 +9,7 @@ import { textOf } from '../../src/preview/text.ts';
 import type { NodeFacts, PodFacts, QuotaFacts } from '../../src/reconcile/facts.ts';
 import { REVISION, SLOT } from '../../src/render/index.ts';
 import { parseNodes } from '../../src/serving/index.ts';
-import { pod, spec } from '../support/builders.ts';
+import { installation, pod, spec } from '../support/builders.ts';
 
 const KEY = 'team-a/coder';
 const UID = 'uid-coder';
@@ -34,7 +34,7 @@ const h100s: NodeFacts = {
 /** A cluster in which a resource of that spec has come to rest; `unready` slots have an engine that does not answer. */
 function settled(input: QwenCoderSpecInput, unready: readonly number[] = []): Snapshot {
   const cluster = idleCluster(parseNodes('8xH100-80GB'));
-  const { ahead } = preview(wish(input), { cluster, namespace: 'team-a', isLive: false });
+  const { ahead } = preview(wish(input), { cluster, namespace: 'team-a', installation, isLive: false });
   const children = ahead.children.map((child): KubeObject => (child.kind === 'Job' ? completed(child) : child));
   const pods = (ahead.children as Deployment[])
     .filter(({ kind, spec }) => kind === 'Deployment' && spec!.replicas === 1)
@@ -55,7 +55,7 @@ function settled(input: QwenCoderSpecInput, unready: readonly number[] = []): Sn
 const completed = (job: Job): Job => ({ ...job, status: { conditions: [{ type: 'Complete', status: 'True' }] } });
 
 const apply = (cluster: Snapshot, input: QwenCoderSpecInput): Preview =>
-  preview(wish(input), { cluster, namespace: 'team-a', isLive: true });
+  preview(wish(input), { cluster, namespace: 'team-a', installation, isLive: true });
 
 const changeOf = (cluster: Snapshot, input: QwenCoderSpecInput): Change => apply(cluster, input).report.change!;
 

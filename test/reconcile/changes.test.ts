@@ -8,13 +8,15 @@ import { nameOf } from '../../src/reconcile/diff.ts';
 import { EngineReports } from '../../src/reconcile/engine-reports.ts';
 import { GpuInventory } from '../../src/reconcile/inventory.ts';
 import { OperatorMetrics } from '../../src/reconcile/metrics.ts';
+import { GatewayLinks } from '../../src/reconcile/gateway-links.ts';
+import { KeySecrets } from '../../src/reconcile/key-secrets.ts';
 import { Reconciler } from '../../src/reconcile/reconciler.ts';
 import { Tuner } from '../../src/reconcile/tuner.ts';
 import { Metrics, silentLog } from '../../src/runtime/index.ts';
 import { CollectingLog } from '../runtime/collecting-log.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ScriptedApiServer } from '../support/scripted-api-server.ts';
-import { spec } from '../support/builders.ts';
+import { installation, spec } from '../support/builders.ts';
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -76,6 +78,9 @@ async function setUp() {
       refusalOf: () => Promise.resolve(undefined),
     }),
     announce: () => {},
+    installation: () => installation,
+    keySecrets: new KeySecrets({ client, clock, newKey: () => 'a key' }),
+    links: new GatewayLinks({ clock, log: silentLog, epoch: () => 1 }),
     tuner: new Tuner({
       clock,
       calibrations: new CalibrationStore({
@@ -132,11 +137,16 @@ describe('the log of a reconcile', () => {
     ).toMatchInlineSnapshot(`
       [
         "target revision changed: FP8 on 2x H100-80GB, 262144 tokens, vLLM 0.33.0",
+        "child created: Secret/coder-keys-bia6jbl1yd",
+        "child created: Secret/coder-api-key",
         "child created: ServiceAccount/coder-engine",
+        "child created: ServiceAccount/coder-gateway",
         "child created: Service/coder",
         "child created: Service/coder-engines",
         "child created: PodDisruptionBudget/coder-engine",
-        "child created: ControllerRevision/coder-r5swlnc2tp",
+        "child created: PodDisruptionBudget/coder-gateway",
+        "child created: Deployment/coder-gateway",
+        "child created: ControllerRevision/coder-ukb7x1wbp0",
         "child created: Deployment/coder-engine-0",
         "condition changed: Ready",
         "condition changed: Reconciling",
@@ -153,7 +163,7 @@ describe('the log of a reconcile', () => {
     `);
     expect(entries.find(({ message }) => message === 'child created')?.fields).toMatchObject({
       key: 'team-a/coder',
-      reason: 'it does not exist',
+      reason: 'gateways mount it',
     });
     expect(entries.find(({ fields }) => fields['condition'] === 'Planned')?.fields).toMatchObject({
       from: undefined,

@@ -9,15 +9,14 @@ const KEY = 'team-a/coder';
 const { signal } = new AbortController();
 
 const pods = (count: number) =>
-  Array.from({ length: count }, (_, index) => pod({ slot: index, engine: engineAt(`10.0.0.${index}`) }));
+  Array.from({ length: count }, (_, index) => pod({ slot: index, ip: `10.0.0.${index}`, engine }));
 
-const engineAt = (ip: string) => ({
-  ip,
+const engine = {
   createdMs: 0,
   scheduledMs: 0,
   hasStarted: true,
   readyMs: 0,
-});
+};
 
 /** Engines that answer when told to. */
 function setUp() {
@@ -27,7 +26,7 @@ function setUp() {
   const enqueued: string[] = [];
   const reports = new EngineReports({
     client: { podLogs: async () => undefined },
-    get: (url, within) =>
+    get: (url, _key, within) =>
       new Promise((resolve, reject) => {
         asked.push(url);
         within.addEventListener('abort', () => reject(within.reason as Error));
@@ -43,13 +42,13 @@ describe('EngineReports', () => {
   test('a look begins to read and asks for a reconcile when there is an answer', async () => {
     const { reports, open, enqueued } = setUp();
     const [one] = pods(1);
-    expect(reports.state(KEY, one!, Infinity, signal)).toEqual({ state: 'reading', last: undefined });
+    expect(reports.state(KEY, one!, 'key', Infinity, signal)).toEqual({ state: 'reading', last: undefined });
     for (let answers = 0; answers < 2; answers += 1) {
       open.shift()!();
       await settle();
     }
     expect(enqueued).toEqual([KEY]);
-    expect(reports.state(KEY, one!, Infinity, signal)).toMatchObject({
+    expect(reports.state(KEY, one!, 'key', Infinity, signal)).toMatchObject({
       state: 'read',
       value: { metrics: { requests: 1 } },
     });
@@ -57,7 +56,8 @@ describe('EngineReports', () => {
 
   test('eight engines are asked at once, the others in turn, and each of them once', async () => {
     const { reports, asked, open } = setUp();
-    for (let looks = 0; looks < 2; looks += 1) for (const one of pods(20)) reports.state(KEY, one, Infinity, signal);
+    for (let looks = 0; looks < 2; looks += 1)
+      for (const one of pods(20)) reports.state(KEY, one, 'key', Infinity, signal);
     await settle();
     expect(asked).toHaveLength(8);
     for (let answers = 0; answers < 40; answers += 1) {
@@ -66,7 +66,7 @@ describe('EngineReports', () => {
     }
     expect(asked.filter((url) => url.endsWith('/metrics')).toSorted()).toEqual(
       pods(20)
-        .map(({ engine }) => `http://${engine!.ip}:8000/metrics`)
+        .map(({ ip }) => `http://${ip}:8000/metrics`)
         .toSorted(),
     );
   });
@@ -74,11 +74,11 @@ describe('EngineReports', () => {
   test('an engine that hangs is given up after three seconds', async () => {
     const { reports, clock } = setUp();
     const [one] = pods(1);
-    reports.state(KEY, one!, Infinity, signal);
+    reports.state(KEY, one!, 'key', Infinity, signal);
     await clock.advance(2999);
-    expect(reports.state(KEY, one!, Infinity, signal).state).toBe('reading');
+    expect(reports.state(KEY, one!, 'key', Infinity, signal).state).toBe('reading');
     await clock.advance(1);
-    expect(reports.state(KEY, one!, Infinity, signal)).toMatchObject({
+    expect(reports.state(KEY, one!, 'key', Infinity, signal)).toMatchObject({
       state: 'failed',
       message: 'no answer within 3 s',
     });
@@ -87,11 +87,11 @@ describe('EngineReports', () => {
   test('nothing is kept of pods that are gone', async () => {
     const { reports, asked, open } = setUp();
     const [one] = pods(1);
-    reports.state(KEY, one!, Infinity, signal);
+    reports.state(KEY, one!, 'key', Infinity, signal);
     open.shift()!();
     await settle();
     reports.keep(KEY, []);
-    reports.state(KEY, one!, Infinity, signal);
+    reports.state(KEY, one!, 'key', Infinity, signal);
     await settle();
     expect(asked.filter((url) => url.endsWith('/metrics'))).toHaveLength(2);
   });
@@ -114,7 +114,7 @@ describe('getText', () => {
   }
 
   test('is what was answered', async () => {
-    expect(await getText(await serve((_, response) => response.end('text')), signal)).toBe('text');
+    expect(await getText(await serve((_, response) => response.end('text')), 'key', signal)).toBe('text');
   });
 
   test.each([
@@ -134,6 +134,6 @@ describe('getText', () => {
       error: '/metrics answers 302',
     },
   ])('$name is an error', async ({ answer, error }) => {
-    await expect(getText(await serve(answer), signal)).rejects.toThrow(error);
+    await expect(getText(await serve(answer), 'key', signal)).rejects.toThrow(error);
   });
 });

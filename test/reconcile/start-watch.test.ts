@@ -10,7 +10,6 @@ const MINUTE = 60_000;
 const { signal } = new AbortController();
 
 const engine = (over: Partial<EngineFacts> = {}): EngineFacts => ({
-  ip: '10.0.0.1',
   createdMs: 0,
   scheduledMs: 0,
   hasStarted: false,

@@ -5,6 +5,8 @@ import type { QwenCoderSpecInput } from '../../src/api/index.ts';
 import { type Attempt, type Observation, geometryOf, observed, tune } from '../../src/serving/index.ts';
 import { container, facts, gpuNode, liveSlot, plan, pod, revision, spec } from '../support/builders.ts';
 
+const KEYS = 'coder-keys-0123456789';
+
 /** A revision as it was frozen for that spec; its template is marked, so that a new rendering shows. */
 const frozen = (input: QwenCoderSpecInput = {}, over: Partial<Revision> = {}): Revision =>
   revision({ inputs: engineInputs(spec(input)), planInputs: planInputs(spec(input)), ...over });
@@ -18,7 +20,7 @@ const unschedulable = pod({
 });
 
 function chosen(...args: Parameters<typeof facts>): Revision {
-  const target = chooseTarget(facts(...args));
+  const target = chooseTarget(facts(...args), KEYS);
   if (!target.planned) throw new Error(target.outcome.message);
   return target.revision;
 }
@@ -59,7 +61,7 @@ describe('chooseTarget', () => {
     const old = gpuNode({ driver: 550 });
     const kept = frozen();
     expect(chosen({ revisions: [kept], spec: spec(own), nodes: () => [old] }).plan.leastDriver).toBeUndefined();
-    const target = chooseTarget(facts({ revisions: [frozen(own)], nodes: () => [old] }));
+    const target = chooseTarget(facts({ revisions: [frozen(own)], nodes: () => [old] }), KEYS);
     expect(target).toMatchObject({ planned: false, outcome: { reason: 'DriverTooOld' } });
     const mine = frozen(own, { plan: plan({ leastDriver: undefined, maxModelLen: 8192 }) });
     expect(chosen({ revisions: [mine], spec: spec(other) }).plan.maxModelLen).toBe(8192);
@@ -72,7 +74,7 @@ describe('chooseTarget', () => {
   });
 
   test('an edit that renders the same template keeps the revision and notes what it is chosen for', () => {
-    const same = newRevision('coder', spec({}), chosen({}).plan, 1);
+    const same = newRevision('coder', spec({}), chosen({}).plan, KEYS, 1);
     const next = chosen({ revisions: [same], spec: spec({ parallelism: { tensorParallelSize: 2 } }) });
     expect(next.hash).toBe(same.hash);
     expect(next.inputs).toBe(engineInputs(spec({ parallelism: { tensorParallelSize: 2 } })));
@@ -124,7 +126,7 @@ describe('chooseTarget', () => {
   });
 
   test('a new spec that a quota leaves no GPUs for has no target, and the quota is named', () => {
-    const target = chooseTarget(facts({ quota: { name: 'gpus', gpus: 1 } }));
+    const target = chooseTarget(facts({ quota: { name: 'gpus', gpus: 1 } }), KEYS);
     expect(target).toMatchObject({ planned: false, outcome: { reason: 'QuotaTooSmall' } });
   });
 
@@ -132,16 +134,19 @@ describe('chooseTarget', () => {
     const small = gpuNode({ product: 'NVIDIA-GeForce-RTX-5090', memoryBytes: 32_607 * 2 ** 20 });
     const nodes = () => [gpuNode({ free: 0 }), small];
     const fresh = { revisions: [frozen({}, { served: false })], pods: [unschedulable], nodes };
-    expect(chooseTarget(facts(fresh))).toMatchObject({
+    expect(chooseTarget(facts(fresh), KEYS)).toMatchObject({
       revision: { plan: { gpuName: 'H100-80GB' } },
       runnerUp: { gpuName: 'RTX5090-32GB', maxModelLen: 144_144 },
     });
-    const served = chooseTarget(facts({ ...fresh, revisions: [frozen()] }));
+    const served = chooseTarget(facts({ ...fresh, revisions: [frozen()] }), KEYS);
     expect(served).not.toHaveProperty('runnerUp');
   });
 
   test('a spec that cannot be planned has no target, whatever served before', () => {
-    const target = chooseTarget(facts({ revisions: [frozen()], spec: spec({ placement: { products: ['GB9000'] } }) }));
+    const target = chooseTarget(
+      facts({ revisions: [frozen()], spec: spec({ placement: { products: ['GB9000'] } }) }),
+      KEYS,
+    );
     expect(target).toMatchObject({ planned: false, outcome: { reason: 'UnknownGpuProduct' } });
   });
 });
@@ -158,7 +163,7 @@ describe('a plan that was tried', () => {
   });
   const serving = { revisions: [kept], slots: [liveSlot(0)] };
   const chosenBy = (over: Parameters<typeof facts>[0], what: Partial<Learned>): Revision => {
-    const target = chooseTarget(facts(over), undefined, learned(what));
+    const target = chooseTarget(facts(over), KEYS, undefined, learned(what));
     if (!target.planned) throw new Error(target.outcome.message);
     return target.revision;
   };
@@ -207,7 +212,7 @@ describe('a plan that was tried', () => {
     ];
     const step = tune(longer.plan, spec(), both);
     if (step.state !== 'Step') throw new Error(step.state);
-    const before = newRevision('coder', spec(), step.to, 1);
+    const before = newRevision('coder', spec(), step.to, KEYS, 1);
     const back = chosenBy({ revisions: [longer, before], slots: [liveSlot(0, longer.hash)] }, { attempts: both });
     expect(back).toMatchObject({ hash: before.hash, number: 3 });
     const next = chosenBy({ revisions: [back, longer], slots: [liveSlot(0, longer.hash)] }, { attempts: both });

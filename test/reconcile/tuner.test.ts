@@ -17,7 +17,6 @@ const { signal } = new AbortController();
 const target = revision({ plan: plan({ maxModelLen: 131_072 }) });
 
 const engine = (over: Partial<EngineFacts> = {}): EngineFacts => ({
-  ip: '10.0.0.1',
   createdMs: 0,
   scheduledMs: 0,
   hasStarted: true,
@@ -74,7 +73,7 @@ function setUp(over: PodOver = {}) {
   let status: QwenCoderStatus = {};
   let engineOver = over;
   const world = () => {
-    const slot = liveSlot(0, target.hash, [pod({ engine: engine(), ...engineOver })]);
+    const slot = liveSlot(0, target.hash, [pod({ ip: '10.0.0.1', engine: engine(), ...engineOver })]);
     return facts({ slots: [slot], pods: slot.pods, revisions: [target] });
   };
   const reconcile = async (): Promise<Tuning & { readonly isIdle: boolean }> => {
@@ -86,7 +85,7 @@ function setUp(over: PodOver = {}) {
       volume: undefined,
     } as const;
     const { engine: failure } = (await failures.find(subject, undefined, signal)).failures;
-    const tuning = tuner.look(KEY, subject.facts, target, { attempts, failure }, 'now', signal);
+    const tuning = tuner.look(KEY, subject.facts, target, { attempts, failure, engineKey: 'key' }, 'now', signal);
     status = { tuning: [...tuning.attempts] };
     return { ...tuning, isIdle };
   };

@@ -2,19 +2,22 @@ import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import type { QwenCoderSpecInput } from '../../src/api/index.ts';
 import { children, newRevision, weightsJob } from '../../src/render/index.ts';
-import { owner, plan, spec } from '../support/builders.ts';
+import { installation, owner, plan, spec } from '../support/builders.ts';
+
+const KEYS = 'coder-keys-0123456789';
 
 /** Everything a resource of one replica owns, as the API server would be sent it. */
 function rendered(input: QwenCoderSpecInput): string {
   const parsed = spec(input);
   const leastDriver = parsed.engine.image === undefined ? 580 : undefined;
-  const revision = newRevision('coder', parsed, plan({ leastDriver }), 1);
+  const revision = newRevision('coder', parsed, plan({ leastDriver }), KEYS, 1);
   const objects = children({
     owner: owner(),
     spec: parsed,
     target: revision,
     revisions: [revision],
     slots: [{ index: 0, revision, replicas: 1 }],
+    installation,
   });
   return objects.map((object) => stringify(object, { lineWidth: 140, aliasDuplicateObjects: false })).join('---\n');
 }
@@ -81,7 +84,7 @@ describe('children', () => {
 
   test('of a plan that was made before plans named a driver are what they were: nothing restarts, nothing is fetched again', () => {
     const old = plan({ leastDriver: undefined });
-    expect(newRevision('coder', spec(), old, 1).hash).toBe('mpcnd9sv5e');
+    expect(newRevision('coder', spec(), old, KEYS, 1).hash).toBe('pctoefvllr');
     expect(weightsJob(owner(), spec(), old)!.metadata!.name).toBe('coder-weights-94p0ed5bt8');
   });
 
@@ -89,8 +92,11 @@ describe('children', () => {
     { name: 'replicas', edit: { replicas: 3 } },
     { name: 'suspend', edit: { suspend: true } },
     { name: 'scaling', edit: { scaling: { mode: 'External' } } },
+    { name: 'endpoint', edit: { endpoint: { authentication: { type: 'None' }, gateway: { replicas: 1 } } } },
     { name: 'storage.retain', edit: { storage: { retain: true } } },
   ])('$name changes no engine template', ({ edit }) => {
-    expect(newRevision('coder', spec(edit), plan(), 1).hash).toBe(newRevision('coder', spec(), plan(), 1).hash);
+    expect(newRevision('coder', spec(edit), plan(), KEYS, 1).hash).toBe(
+      newRevision('coder', spec(), plan(), KEYS, 1).hash,
+    );
   });
 });

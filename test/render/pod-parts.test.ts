@@ -19,7 +19,7 @@ type Terms = readonly { readonly matchExpressions?: readonly Requirement[] }[];
 
 /** Of the engines and of the Job that fetches their weights, which go to the same nodes. */
 function termsOf(made: ServingPlan): Terms | undefined {
-  const engine = newRevision('coder', spec(), made, 1).template.spec!.affinity;
+  const engine = newRevision('coder', spec(), made, 'keys', 1).template.spec!.affinity;
   const job = weightsJob(owner(), spec(), made)!.spec!.template.spec!.affinity;
   expect(job).toEqual(engine);
   return engine?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;

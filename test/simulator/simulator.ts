@@ -130,6 +130,7 @@ export class Simulator {
       addresses,
       directory,
       hubUrl: hub.url,
+      compileCache: join(tmpdir(), 'qwen-coder-simulator-compiled'),
       defaultVersion: NEWEST,
       pull: (image) => faults.pull(image),
       image: (reference) => imageFolder(reference, directory, hub, faults),

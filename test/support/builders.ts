@@ -1,6 +1,14 @@
 import { Spec, type QwenCoderSpec, type QwenCoderSpecInput } from '../../src/api/index.ts';
 import type { ContainerFacts, Facts, LiveSlot, PodFacts } from '../../src/reconcile/facts.ts';
-import { type Owner, type Revision, RESOURCE, COMPONENT, REVISION, SLOT } from '../../src/render/index.ts';
+import {
+  type Installation,
+  type Owner,
+  type Revision,
+  RESOURCE,
+  COMPONENT,
+  REVISION,
+  SLOT,
+} from '../../src/render/index.ts';
 import type { GpuNode, ServingPlan } from '../../src/serving/index.ts';
 
 const GIB = 2 ** 30;
@@ -16,6 +24,12 @@ export const owner = (over: Partial<Owner> = {}): Owner => ({
   uid: 'uid-coder',
   ...over,
 });
+
+export const installation: Installation = {
+  namespace: 'qwen-coder-system',
+  image: 'qwen-coder-operator:1.2.3',
+  secret: 'secret-of-the-operator',
+};
 
 /** FP8 over two H100s: what the empty spec gets on such nodes. */
 export const plan = (over: Partial<ServingPlan> = {}): ServingPlan => ({
@@ -98,6 +112,12 @@ export function pod({
   };
 }
 
+/** A gateway pod that is ready. */
+export const gatewayPod = (over: PodOver = {}): PodFacts => {
+  const { metadata, ...facts } = pod({ name: 'coder-gateway-x', gpus: {}, ip: '10.0.1.1', ...over });
+  return { ...facts, metadata: { ...metadata, labels: { [RESOURCE]: 'coder', [COMPONENT]: 'gateway' } } };
+};
+
 /** A container that runs since the epoch, for the first time. */
 export const container = (over: Partial<ContainerFacts> = {}): ContainerFacts => ({
   name: 'engine',
@@ -121,6 +141,7 @@ export const facts = (over: Partial<Facts> = {}): Facts => ({
   spec: spec(),
   revisions: [],
   slots: [],
+  gateway: { pods: [gatewayPod()], secrets: [], refusal: undefined },
   pods: over.slots?.flatMap(({ pods }) => pods) ?? [],
   isUnplaced: over.pods?.some(({ unschedulable }) => unschedulable !== undefined) ?? false,
   children: [],

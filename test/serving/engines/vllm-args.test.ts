@@ -38,6 +38,7 @@ describe('arguments of vLLM', () => {
         "--enable-auto-tool-choice",
         "--tool-call-parser=qwen3_coder",
         "--override-generation-config={"temperature":1,"top_p":0.95,"top_k":40}",
+        "--enable-prompt-tokens-details",
         "--no-enable-log-requests",
         "--shutdown-timeout=30",
       ]
@@ -78,6 +79,7 @@ describe('arguments of vLLM', () => {
         "--enable-prefix-caching",
         "--override-generation-config={"temperature":0.2,"top_p":0.9,"top_k":-1,"min_p":0.05}",
         "--seed=7",
+        "--enable-prompt-tokens-details",
         "--no-enable-log-requests",
         "--shutdown-timeout=30",
         "--enforce-eager",
@@ -104,6 +106,7 @@ describe('arguments of vLLM', () => {
         "--enable-auto-tool-choice",
         "--tool-call-parser=qwen3_coder",
         "--override-generation-config={"temperature":1,"top_p":0.95,"top_k":40}",
+        "--enable-prompt-tokens-details",
         "--no-enable-log-requests",
       ]
     `);
@@ -240,8 +243,9 @@ describe('arguments of the user', () => {
     expect(refused({ args })).toBeUndefined();
   });
 
-  test('an API key from a Secret passes', () => {
-    expect(refused({ env: [{ name: 'VLLM_API_KEY', secretKeyRef: { name: 'keys', key: 'vllm' } }] })).toBeUndefined();
+  test("the engine's key is the operator's; clients show theirs to the gateway", () => {
+    const env = [{ name: 'VLLM_API_KEY', secretKeyRef: { name: 'keys', key: 'vllm' } }];
+    expect(refused({ env })).toMatch(/^ManagedArgument: .* Use spec\.endpoint\.authentication/);
   });
 
   test('no spelling of a flag that the operator renders passes', () => {

@@ -11,6 +11,7 @@ import {
   Services,
 } from '../../../src/kube/resources.ts';
 import type { Node, Pod } from '../../../src/kube/wire.ts';
+import { NameServer } from '../name-server.ts';
 import { Watched } from '../watched.ts';
 import type { VllmProcess } from '../vllm/process.ts';
 import type { ContainerLog } from './container-log.ts';
@@ -21,7 +22,16 @@ import { PodWorker, type PodWorld } from './pod-worker.ts';
 /** What the kubelet is given from outside. */
 export type KubeletOptions = Pick<
   PodWorld,
-  'clock' | 'addresses' | 'pull' | 'image' | 'faultOf' | 'engine' | 'hubUrl' | 'defaultVersion' | 'directory'
+  | 'clock'
+  | 'addresses'
+  | 'pull'
+  | 'image'
+  | 'faultOf'
+  | 'engine'
+  | 'hubUrl'
+  | 'compileCache'
+  | 'defaultVersion'
+  | 'directory'
 > & { readonly client: KubeClient };
 
 /** An engine that runs in a pod. */
@@ -50,6 +60,7 @@ export class Kubelet {
   #world!: PodWorld;
   #nodes!: Watched<Node>;
   #pods!: Watched<Pod>;
+  #names!: NameServer;
 
   private constructor(options: KubeletOptions) {
     this.#options = options;
@@ -74,8 +85,10 @@ export class Kubelet {
       Watched.start(client, PersistentVolumes, signal),
     ]);
     this.#nodes = nodes;
+    this.#names = await NameServer.start((namespace, service) => this.#readyBehind(namespace, service));
     this.#world = {
       ...this.#options,
+      nameServer: this.#names.url,
       devices: this.#devices,
       node: (name) => nodes.get(undefined, name),
       claim: (namespace, name) => claims.get(namespace, name),
@@ -110,6 +123,7 @@ export class Kubelet {
     this.#stop.abort(new Error('simulator stops'));
     await Promise.all([...this.#workers.values()].map((worker) => worker.abandon()));
     this.#workers.clear();
+    this.#names.stop();
   }
 
   #lookAtPodsOf(node: string | undefined): void {
@@ -200,6 +214,21 @@ export class Kubelet {
         })),
       })),
     );
+  }
+
+  async #readyBehind(namespace: string, name: string): Promise<string[]> {
+    const service = await this.#options.client.get(Services, { namespace, name });
+    const selector = Object.entries(service?.spec?.selector ?? {});
+    const isReady = ({ metadata, status }: Pod): boolean =>
+      metadata?.namespace === namespace &&
+      metadata.deletionTimestamp === undefined &&
+      selector.every(([key, value]) => metadata.labels?.[key] === value) &&
+      (status?.conditions ?? []).some(({ type, status: is }) => type === 'Ready' && is === 'True');
+    if (selector.length === 0) return [];
+    return this.#pods
+      .values()
+      .filter(isReady)
+      .flatMap(({ status }) => status?.podIP ?? []);
   }
 
   async #announce(pod: Pod, logs: readonly { container: string; log: ContainerLog }[], podIP: string): Promise<void> {

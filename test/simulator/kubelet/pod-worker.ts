@@ -12,7 +12,10 @@ import { containerGpus, type GpuDevices } from './gpus.ts';
 import { type PodParts, podStatus, type PodStatus } from './pod-status.ts';
 import type { ProgramContext } from './program.ts';
 import { execute, startProgram } from './programs.ts';
-import { mountVolumes, pathResolver, type VolumeSource } from './volumes.ts';
+import { mountVolumes, pathResolver, refreshVolumes, type VolumeSource } from './volumes.ts';
+
+/** A kubelet syncs each pod about once a minute; here more often, since tests wait for it. */
+const REFRESH_MS = 10_000;
 
 export const FAULT_ANNOTATION = 'simulator.qwencoder.dev/fault';
 
@@ -39,6 +42,8 @@ export interface PodWorld extends Omit<VolumeSource, 'claim' | 'read'> {
   readonly faultOf: (pod: Pod) => Fault | undefined;
   readonly engine: ProgramContext['engine'];
   readonly hubUrl: string;
+  readonly nameServer: string;
+  readonly compileCache: string;
   readonly defaultVersion: string;
   /** Where pods keep logs and volumes. */
   readonly directory: string;
@@ -111,6 +116,7 @@ export class PodWorker {
     // Logs can be asked for from now on; a server without these kinds does without.
     await announce(this.#pod, this.#logs, this.#podIP);
     this.#changed();
+    void this.#refresh();
     if (await this.#initialize()) await Promise.all(this.#main.map((runner) => runner.run()));
     if (!this.#gone.signal.aborted && !this.#stopping) await this.#finish();
   }
@@ -177,6 +183,19 @@ export class PodWorker {
       await clock.sleep(1000, this.#gone.signal).catch(() => undefined);
     }
     return false;
+  }
+
+  /** Secrets and ConfigMaps that change reach a pod's files some time later. */
+  async #refresh(): Promise<void> {
+    const { clock, read } = this.#world;
+    const namespace = this.#pod.metadata?.namespace ?? 'default';
+    if (!(this.#pod.spec?.volumes ?? []).some(({ secret, configMap, projected }) => secret ?? configMap ?? projected))
+      return;
+    while (!this.#gone.signal.aborted && !this.#isOver) {
+      // The server may be away; the next look finds out.
+      await refreshVolumes(this.#pod, this.#directory, (...rest) => read(namespace, ...rest)).catch(() => undefined);
+      await clock.sleep(REFRESH_MS, this.#gone.signal).catch(() => undefined);
+    }
   }
 
   async #initialize(): Promise<boolean> {
@@ -261,7 +280,8 @@ export class PodWorker {
     log: ContainerLog,
     terminationMessage: (text: string) => void,
   ): Promise<ProgramContext> {
-    const { clock, node, read, faultOf, engine, hubUrl, defaultVersion, serviceLinks } = this.#world;
+    const { clock, node, read, faultOf, engine, hubUrl, nameServer, compileCache, defaultVersion, serviceLinks } =
+      this.#world;
     const namespace = this.#pod.metadata?.namespace ?? 'default';
     const theNode = node(this.#pod.spec?.nodeName ?? '');
     const podIP = this.#podIP ?? '';
@@ -285,6 +305,8 @@ export class PodWorker {
       fault: faultOf(this.#pod),
       engine,
       hubUrl,
+      nameServer: `${nameServer}/${namespace}`,
+      compileCache,
       defaultVersion,
     };
   }

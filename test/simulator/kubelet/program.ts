@@ -30,6 +30,10 @@ export interface ProgramContext {
   >;
   /** Where containers without HF_ENDPOINT find the hub. */
   readonly hubUrl: string;
+  /** Where a process of the pod's namespace resolves names of Services: `GET <nameServer>/<service>`. */
+  readonly nameServer: string;
+  /** Folder in which Node keeps what it compiled. */
+  readonly compileCache: string;
   /** vLLM of images whose tag names no version. */
   readonly defaultVersion: string;
 }

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, normalize } from 'node:path';
 import type { V1Volume } from '@kubernetes/client-node';
 import type { PersistentVolume } from '../../../src/kube/resources.ts';
@@ -50,26 +51,76 @@ async function folderOf(
   }
   if (volume.image)
     return source.image(volume.image.reference ?? '').catch((error: unknown) => ({ missing: String(error) }));
-  if (!existsSync(own)) mkdirSync(own, { recursive: true });
-  const projected = [
+  mkdirSync(own, { recursive: true });
+  const files = await projectedFiles(volume, source.read);
+  if (files.missing !== undefined) return { missing: files.missing };
+  if (files.isProjected) writeAtomically(own, files.content);
+  return own;
+}
+
+/** Brings the files of a pod's Secrets and ConfigMaps up to date, as the kubelet does now and then. */
+export async function refreshVolumes(pod: Pod, directory: string, read: ReadValue): Promise<void> {
+  for (const volume of pod.spec?.volumes ?? []) {
+    const { content, isProjected, missing } = await projectedFiles(volume, read);
+    if (isProjected && missing === undefined) writeAtomically(join(directory, 'volumes', volume.name), content);
+  }
+}
+
+type Item = { readonly key: string; readonly path: string };
+
+/** The files of Secrets and ConfigMaps in a volume. One that is gone and not optional is missing. */
+async function projectedFiles(volume: Volume, read: ReadValue) {
+  const sources = [
     {
-      secret: volume.secret && { name: volume.secret.secretName, optional: volume.secret.optional },
+      secret: volume.secret && {
+        name: volume.secret.secretName,
+        items: volume.secret.items,
+        optional: volume.secret.optional,
+      },
       configMap: volume.configMap,
     },
     ...(volume.projected?.sources ?? []),
   ];
-  for (const { secret, configMap } of projected) {
+  const content = new Map<string, string>();
+  let isProjected = false;
+  for (const { secret, configMap } of sources) {
     for (const [kind, reference] of [
       ['Secret', secret],
       ['ConfigMap', configMap],
     ] as const) {
       if (!reference) continue;
-      const data = await source.read(kind, reference.name ?? '', undefined);
-      if (!data && !reference.optional) return { missing: `${kind.toLowerCase()} "${reference.name}" not found` };
-      for (const [key, value] of Object.entries(data ?? {})) writeFileSync(join(own, key), value);
+      isProjected = true;
+      const data = await read(kind, reference.name ?? '', undefined);
+      const what = `${kind.toLowerCase()} "${reference.name}"`;
+      if (!data && !reference.optional) return { content, isProjected, missing: `${what} not found` };
+      const items: readonly Item[] = reference.items ?? Object.keys(data ?? {}).map((key) => ({ key, path: key }));
+      for (const { key, path } of items) {
+        const value = data?.[key];
+        if (value !== undefined) content.set(path, value);
+        else if (!reference.optional)
+          return { content, isProjected, missing: `references non-existent key ${key} of ${what}` };
+      }
     }
   }
-  return own;
+  return { content, isProjected, missing: undefined };
+}
+
+/** As the kubelet writes them: a folder that is exchanged as a whole, and links to what is in it. */
+function writeAtomically(root: string, content: ReadonlyMap<string, string>): void {
+  const data = join(root, '..data');
+  const digest = createHash('sha256')
+    .update(JSON.stringify([...content]))
+    .digest('hex');
+  const folder = `..${digest.slice(0, 16)}`;
+  const before = existsSync(data) ? readlinkSync(data) : undefined;
+  if (before === folder) return;
+  mkdirSync(join(root, folder), { recursive: true });
+  for (const [path, value] of content) writeFileSync(join(root, folder, path), value);
+  symlinkSync(folder, join(root, '..data_tmp'));
+  renameSync(join(root, '..data_tmp'), data);
+  for (const path of content.keys())
+    if (!existsSync(join(root, path))) symlinkSync(join('..data', path), join(root, path));
+  if (before !== undefined) rmSync(join(root, before), { recursive: true });
 }
 
 /** Finds paths of a container on this machine: the longest mount that holds the path wins. */
