@@ -3,6 +3,7 @@ import { CONDITIONS, NOT_EFFECTIVE, type NotEffective, parseSpec, type ReasonEnt
 import type { StructuralSchema } from './api/structural.ts';
 import { runbookSection } from './install/monitoring/alerts.ts';
 import { flagName, type Flags, Options, PlanOptions, RenderOptions } from './options.ts';
+import { presumedInstallation } from './preview/presumed-installation.ts';
 import { preview } from './preview/preview.ts';
 import { idleCluster } from './preview/snapshot.ts';
 import { PLAIN } from './preview/terminal.ts';
@@ -185,7 +186,7 @@ function planText(): string {
   const { report } = preview(emptyWish(), {
     cluster,
     namespace: 'default',
-    installation: { image: '', namespace: '', secret: '' },
+    installation: presumedInstallation({}),
     isLive: false,
   });
   return ['```', textOf(report, PLAIN), '```'].join('\n');

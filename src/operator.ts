@@ -22,7 +22,7 @@ import {
   jobRefusal,
   logTail,
 } from './reconcile/index.ts';
-import { calibrationsName, operatorSecretName } from './render/index.ts';
+import { calibrationsName, internalKeys, operatorSecretName } from './render/index.ts';
 import { Controller, type Log, Manager, Metrics, Probes, systemClock } from './runtime/index.ts';
 
 export const PROGRAM = 'qwen-coder-operator';
@@ -95,7 +95,11 @@ export async function runOperator(
   });
   const links = new GatewayLinks({ clock, log, epoch: () => election.term });
   const reconciler = new Reconciler({
-    installation: () => ({ namespace: options['lease-namespace'], image: options.image, secret: secret.value }),
+    installation: {
+      namespace: options['lease-namespace'],
+      image: options.image,
+      keysOf: (owner) => internalKeys(owner, secret.value),
+    },
     keySecrets: new KeySecrets({ client, clock, newKey: () => `qwen-${randomBytes(32).toString('base64url')}` }),
     links,
     failures: new FailureFinder({ clock, logs, refusalOf: jobRefusal(client) }),

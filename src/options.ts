@@ -156,8 +156,11 @@ export type PlanOptions = z.output<typeof PlanOptions>;
 export const RenderOptions = z.strictObject({
   ...looking,
   output: z.enum(['yaml', 'json']).default('yaml').describe('How objects are printed: yaml or json.'),
+  image: Options.shape.image
+    .unwrap()
+    .optional()
+    .describe("Image of gateways; that of those that run, or the operator's own of this version, when unset."),
   ...Options.pick({
-    image: true,
     'lease-namespace': true,
     'weights-proxy': true,
     'weights-no-proxy': true,

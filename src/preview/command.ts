@@ -1,8 +1,9 @@
-import { Options, type PlanOptions, type RenderOptions, UsageError, weightsAccess } from '../options.ts';
+import { type PlanOptions, type RenderOptions, UsageError, weightsAccess } from '../options.ts';
 import type { Installation, WeightsAccess } from '../render/index.ts';
 import { type NodeGroup, parseNodes } from '../serving/index.ts';
 import { toYaml } from '../yaml.ts';
 import { openCluster } from './cluster.ts';
+import { presumedInstallation } from './presumed-installation.ts';
 import { type Preview, preview } from './preview.ts';
 import type { Report } from './report.ts';
 import { idleCluster } from './snapshot.ts';
@@ -29,7 +30,7 @@ export interface Surroundings {
  * Answers the exit code: 0, or 1 when a resource fits nowhere. Fails with a `UsageError` where it cannot tell.
  */
 export async function plan(options: PlanOptions, surroundings: Surroundings): Promise<0 | 1> {
-  const previews = await lookAhead(options, surroundings, { installation: installed({}) });
+  const previews = await lookAhead(options, surroundings, { installation: presumedInstallation({}) });
   const reports = previews.map(({ report }) => report);
   surroundings.write(printed(options.output, reports, surroundings));
   return reports.every(({ fits }) => fits) ? 0 : 1;
@@ -55,7 +56,8 @@ function printed(output: PlanOptions['output'], plans: readonly Report[], { take
  */
 export async function render(options: RenderOptions, surroundings: Surroundings): Promise<0 | 1> {
   const how = {
-    installation: installed({ image: options.image, 'lease-namespace': options['lease-namespace'] }),
+    installation: presumedInstallation({ image: options.image, namespace: options['lease-namespace'] }),
+    image: options.image,
     access: weightsAccess(options),
   };
   const previews = await lookAhead(options, surroundings, how);
@@ -76,13 +78,9 @@ type LookOptions = Omit<PlanOptions, 'output'>;
 /** What only the operator itself knows. */
 interface OperatorsOwn {
   readonly installation: Installation;
+  /** Of gateways, where somebody said which. */
+  readonly image?: string | undefined;
   readonly access?: WeightsAccess;
-}
-
-/** The operator's installation as flags say; its secret is nobody's business, so names of Secrets that follow from it are made up. */
-function installed(given: Partial<Pick<RenderOptions, 'image' | 'lease-namespace'>>): Installation {
-  const { image, 'lease-namespace': namespace } = Options.parse(given);
-  return { image, namespace, secret: '' };
 }
 
 /** Decides about every resource, each as if it were the only one, and carries it out in thought. */

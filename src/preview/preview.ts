@@ -3,6 +3,7 @@ import { decide } from '../reconcile/decision.ts';
 import type { Learned } from '../reconcile/target.ts';
 import type { Installation, WeightsAccess } from '../render/index.ts';
 import { type Outlook, outlook } from './outlook.ts';
+import { shownInstallation } from './presumed-installation.ts';
 import { type Report, reportOf } from './report.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { Wish } from './wish.ts';
@@ -20,20 +21,29 @@ export interface PreviewOptions {
   readonly cluster: Snapshot;
   readonly namespace: string;
   readonly installation: Installation;
+  /** Of gateways, where somebody said which. */
+  readonly image?: string | undefined;
   readonly access?: WeightsAccess | undefined;
   /** Whether the resource is compared with what the cluster has of it. */
   readonly isLive: boolean;
 }
 
 /** Decides about a resource as the operator would, and carries that out in thought. */
-export function preview(wish: Wish, { cluster, namespace, installation, access, isLive }: PreviewOptions): Preview {
+export function preview(
+  wish: Wish,
+  { cluster, namespace, installation, image, access, isLive }: PreviewOptions,
+): Preview {
   // No key belongs to what is compared with nothing: no pod is its own.
   const key = isLive ? `${namespace}/${wish.name}` : '';
   const live = cluster.resource(key);
   const resource = resourceOf(wish, namespace, live);
   // What engines of others measured is the operator's own; a preview does without.
   const learned: Learned = { attempts: live?.status?.tuning ?? [], calibration: () => undefined, isIdle: false };
-  const decision = decide(cluster, key, resource, resource.spec, { installation, access, learned });
+  const decision = decide(cluster, key, resource, resource.spec, {
+    installation: shownInstallation(installation, cluster.children(key), image),
+    access,
+    learned,
+  });
   const ahead = outlook(decision);
   const report = reportOf(decision, {
     namespace: wish.namespace ?? (isLive ? namespace : undefined),

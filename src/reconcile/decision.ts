@@ -1,5 +1,5 @@
 import { GROUP, KIND, type QwenCoderDeployment, type QwenCoderSpec, VERSION } from '../api/index.ts';
-import { type Installation, type Owner, type WeightsAccess, engineKeysName, internalKeys } from '../render/index.ts';
+import { type Installation, type Owner, type WeightsAccess, engineKeysName } from '../render/index.ts';
 import { type Desire, desiredChildren, isRollingOut, wantedReplicas } from './desired.ts';
 import { type Action, diff } from './diff.ts';
 import type { Planner } from './metrics.ts';
@@ -30,7 +30,7 @@ export function decide(
   { installation, plan, access, learned }: DecisionOptions,
 ): Decision {
   const facts = observe(caches, key, ownerOf(resource), resource, spec);
-  const keysName = engineKeysName(facts.revisions) ?? internalKeys(facts.owner, installation).secretName;
+  const keysName = engineKeysName(facts.revisions) ?? installation.keysOf(facts.owner).secretName;
   const target = chooseTarget(facts, keysName, plan, learned);
   const model = target.planned ? observeModel(caches, key, facts, target.revision) : ({ state: 'missing' } as const);
   const volume = target.planned ? observeVolume(facts, target.revision) : undefined;

@@ -72,7 +72,7 @@ export class KeySecrets {
   #wanted({ owner, spec }: Facts, installation: Installation): Secret[] {
     const isGenerated = apiKeysRef(owner.name, spec)?.name === childNames.apiKey(owner.name);
     return [
-      internalKeysSecret(owner, installation),
+      internalKeysSecret(owner, installation.keysOf(owner)),
       ...(isGenerated ? [apiKeySecret(owner, this.#options.newKey())] : []),
     ];
   }

@@ -1,5 +1,5 @@
 import { type QwenCoderDeployment, type QwenCoderStatus, parseSpec } from '../api/index.ts';
-import { type Installation, type WeightsAccess, internalKeys, weightsJob } from '../render/index.ts';
+import { type Installation, type WeightsAccess, weightsJob } from '../render/index.ts';
 import { type Clock, type Log, type ReconcileContext, type ReconcileOutcome, timestamp } from '../runtime/index.ts';
 import { planServing } from '../serving/index.ts';
 import type { Apply } from './apply.ts';
@@ -39,7 +39,7 @@ export interface ReconcilerOptions {
   readonly metrics: OperatorMetrics;
   readonly tuner: Tuner;
   readonly failures: FailureFinder;
-  readonly installation: () => Installation;
+  readonly installation: Installation;
   readonly keySecrets: KeySecrets;
   readonly links: GatewayLinks;
 }
@@ -47,15 +47,16 @@ export interface ReconcilerOptions {
 /** Brings one resource's children and status to what its spec asks for. Level-triggered: it looks at the world, never at an event. */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  readonly #howToDecide: Omit<DecisionOptions, 'installation'>;
+  readonly #howToDecide: DecisionOptions;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    this.#howToDecide = { plan: options.metrics.measured(planServing), access: options.weightsAccess };
+    const { installation, weightsAccess: access, metrics } = options;
+    this.#howToDecide = { installation, plan: metrics.measured(planServing), access };
   }
 
   readonly reconcile = async (key: string, { signal, log }: ReconcileContext): Promise<ReconcileOutcome> => {
-    const { caches, apply, clock, metrics, tuner, links, keySecrets } = this.#options;
+    const { caches, apply, clock, metrics, tuner, links, keySecrets, installation } = this.#options;
     const resource = caches.resource(key);
     // Owner references take the children of a deleted resource with it.
     if (resource === undefined || resource.metadata.deletionTimestamp !== undefined) {
@@ -69,14 +70,13 @@ export class Reconciler {
       return {};
     }
 
-    const installation = this.#options.installation();
     const learned = await tuner.learned(key, parsed.value, resource.status, signal);
-    const decision = decide(caches, key, resource, parsed.value, { ...this.#howToDecide, installation, learned });
+    const decision = decide(caches, key, resource, parsed.value, { ...this.#howToDecide, learned });
     const { facts, target, model, volume, wanted, actions } = decision;
     logTarget(log, resource.status, target, facts.owner);
     const revision = target.planned ? target.revision : undefined;
     const start = tuner.starts(key, facts, revision, signal);
-    const { controlKey, engineKey } = internalKeys(facts.owner, installation);
+    const { controlKey, engineKey } = installation.keysOf(facts.owner);
     // Before anything is written, so that a gateway sends nothing more to an engine that is about to go.
     links.tell(key, facts.gateway.pods, controlKey, gatewayState(facts, target, start?.text));
     const createdMs = Date.parse(resource.metadata.creationTimestamp);

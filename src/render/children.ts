@@ -5,7 +5,7 @@ import { APPLIED } from './labels.ts';
 import type { Owner } from './metadata.ts';
 import { gatewayAccount, gatewayBudget, gatewayDeployment } from './gateway.ts';
 import type { Installation } from './installation.ts';
-import { engineKeysOf, internalKeys } from './keys.ts';
+import { engineKeysOf } from './keys.ts';
 import { type Revision, revisionObject } from './revision.ts';
 import { disruptionBudget, endpointService, engineAccount, enginesService } from './services.ts';
 import { type Slot, slotDeployment } from './slot.ts';
@@ -33,7 +33,7 @@ export interface Wanted {
  */
 export function children(wanted: Wanted): KubeObject[] {
   const { owner, spec, target, revisions, slots, volume, access, installation } = wanted;
-  const { secretName } = internalKeys(owner, installation);
+  const { secretName } = installation.keysOf(owner);
   const keys = { control: secretName, engine: engineKeysName(revisions) ?? secretName };
   const weights =
     target === undefined

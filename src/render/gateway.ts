@@ -1,8 +1,8 @@
 import type { QwenCoderSpec } from '../api/v1alpha1.ts';
-import type { Deployment, PodDisruptionBudget, ServiceAccount } from '../kube/wire.ts';
+import type { Deployment, KubeObject, PodDisruptionBudget, ServiceAccount } from '../kube/wire.ts';
 import { ENGINE_PORT } from './engine-template.ts';
 import { API_KEY, CONTROL_KEY, ENGINE_KEY } from './keys.ts';
-import { childLabels, childNames, gatewaySelector } from './labels.ts';
+import { COMPONENT, childLabels, childNames, gatewaySelector } from './labels.ts';
 import {
   type K8s,
   KubeDeployment,
@@ -167,3 +167,19 @@ export const gatewayAccount = (owner: Owner): ServiceAccount =>
     metadata: metadata(owner, childNames.gateway(owner.name), 'gateway'),
     automountServiceAccountToken: false,
   });
+
+/** What the live gateways of a resource tell of the installation that they came from; undefined where there are none. */
+export function liveGateway(
+  children: readonly KubeObject[],
+): { readonly image: string; readonly keysName: string } | undefined {
+  const deployment: Deployment | undefined = children.find(
+    ({ kind, metadata }) => kind === 'Deployment' && metadata?.labels?.[COMPONENT] === 'gateway',
+  );
+  const { containers = [], volumes = [] } = deployment?.spec?.template.spec ?? {};
+  const image = containers[0]?.image;
+  const keys = volumes
+    .flatMap(({ projected }) => projected?.sources ?? [])
+    .find(({ secret }) => secret?.items?.some(({ key }) => key === CONTROL_KEY));
+  const keysName = keys?.secret?.name;
+  return image === undefined || keysName === undefined ? undefined : { image, keysName };
+}

@@ -7,6 +7,6 @@ export type { Slot } from './slot.ts';
 export { type LiveVolume, claimSize, weightsClaimName, weightsJob } from './weights.ts';
 export { engineImage } from './engine-template.ts';
 export type { WeightsAccess } from './weights-access.ts';
-export { GATEWAY_PORTS, apiKeysRef, certificateOf } from './gateway.ts';
+export { GATEWAY_PORTS, apiKeysRef, certificateOf, liveGateway } from './gateway.ts';
 export type { Installation } from './installation.ts';
 export { apiKeySecret, internalKeys, internalKeysSecret } from './keys.ts';

@@ -2,7 +2,6 @@ import { createHmac } from 'node:crypto';
 import type { PodTemplateSpec } from '../kube/wire.ts';
 import type { Secret } from '../kube/resources.ts';
 import { digest } from './digest.ts';
-import type { Installation } from './installation.ts';
 import { childNames } from './labels.ts';
 import { KubeSecret, type K8s, manifest } from './manifest.ts';
 import { type Owner, metadata } from './metadata.ts';
@@ -26,8 +25,10 @@ export interface InternalKeys {
 
 /**
  * The keys of one resource. Derived, so that the operator knows them without a right to read Secrets, and each resource has its own.
+ *
+ * @param secret The operator's own.
  */
-export function internalKeys({ name, uid }: Pick<Owner, 'name' | 'uid'>, { secret }: Installation): InternalKeys {
+export function internalKeys({ name, uid }: Pick<Owner, 'name' | 'uid'>, secret: string): InternalKeys {
   const derived = (purpose: string): string =>
     createHmac('sha256', secret).update(`${purpose} of ${uid}`).digest('base64url');
   return {
@@ -37,10 +38,8 @@ export function internalKeys({ name, uid }: Pick<Owner, 'name' | 'uid'>, { secre
   };
 }
 
-export const internalKeysSecret = (owner: Owner, installation: Installation): Secret => {
-  const { secretName, engineKey, controlKey } = internalKeys(owner, installation);
-  return secret(owner, secretName, { [ENGINE_KEY]: engineKey, [CONTROL_KEY]: controlKey });
-};
+export const internalKeysSecret = (owner: Owner, { secretName, engineKey, controlKey }: InternalKeys): Secret =>
+  secret(owner, secretName, { [ENGINE_KEY]: engineKey, [CONTROL_KEY]: controlKey });
 
 /** The first key of the endpoint, for whoever may read the Secret; rotated by editing it. */
 export const apiKeySecret = (owner: Owner, key: string): Secret =>

@@ -1,6 +1,6 @@
 import { Spec, type QwenCoderDeployment, type QwenCoderSpecInput } from '../../src/api/index.ts';
 import type { KubeObject } from '../../src/kube/index.ts';
-import { type Owner, children, internalKeys, newRevision } from '../../src/render/index.ts';
+import { type Owner, apiKeySecret, children, internalKeysSecret, newRevision } from '../../src/render/index.ts';
 import { planServing } from '../../src/serving/index.ts';
 import { gpuNode, installation } from '../support/builders.ts';
 
@@ -12,7 +12,7 @@ export const measuredSpec: QwenCoderSpecInput = {
 /** GPUs that an engine of `measuredSpec` gets on H100s. */
 export const GPUS_PER_ENGINE = 2;
 
-/** The children that the operator makes of a resource with `measuredSpec`. */
+/** What the operator makes of a resource with `measuredSpec`: its children, and the Secrets that it makes before them. */
 export function renderedChildren({ apiVersion, kind, metadata }: QwenCoderDeployment): KubeObject[] {
   const { namespace, name, uid } = metadata;
   const owner: Owner = { apiVersion, kind, namespace, name, uid };
@@ -20,13 +20,18 @@ export function renderedChildren({ apiVersion, kind, metadata }: QwenCoderDeploy
   const outcome = planServing({ spec, nodes: [gpuNode()] });
   if (!outcome.fits || outcome.plan.gpusPerReplica !== GPUS_PER_ENGINE)
     throw new Error('the measured spec is planned in another way');
-  const revision = newRevision(name, spec, outcome.plan, internalKeys(owner, installation).secretName, 1);
-  return children({
-    owner,
-    spec,
-    target: revision,
-    revisions: [revision],
-    slots: [{ index: 0, revision, replicas: 1 }],
-    installation,
-  });
+  const keys = installation.keysOf(owner);
+  const revision = newRevision(name, spec, outcome.plan, keys.secretName, 1);
+  return [
+    internalKeysSecret(owner, keys),
+    apiKeySecret(owner, 'a-key-for-clients'),
+    ...children({
+      owner,
+      spec,
+      target: revision,
+      revisions: [revision],
+      slots: [{ index: 0, revision, replicas: 1 }],
+      installation,
+    }),
+  ];
 }

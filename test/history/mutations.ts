@@ -46,10 +46,10 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: 'I1',
   },
   {
-    name: 'selects the engines of every resource',
+    name: 'selects the gateways of every resource',
     within: 'render',
-    search: "spec: { type: 'ClusterIP', selector: engineSelector(owner.name),",
-    replacement: "spec: { type: 'ClusterIP', selector: { 'app.kubernetes.io/component': 'engine' },",
+    search: "spec: { type: 'ClusterIP', selector: gatewaySelector(owner.name),",
+    replacement: "spec: { type: 'ClusterIP', selector: { 'app.kubernetes.io/component': 'gateway' },",
     caughtBy: 'I1',
   },
   {

@@ -3,6 +3,7 @@ import type { QwenCoderDeployment, QwenCoderSpecInput } from '../../src/api/inde
 import type { Deployment, Job, KubeObject } from '../../src/kube/index.ts';
 import { type Preview, preview } from '../../src/preview/preview.ts';
 import type { Change } from '../../src/preview/report.ts';
+import { presumedInstallation } from '../../src/preview/presumed-installation.ts';
 import { idleCluster, Snapshot } from '../../src/preview/snapshot.ts';
 import { PLAIN } from '../../src/preview/terminal.ts';
 import { textOf } from '../../src/preview/text.ts';
@@ -54,8 +55,14 @@ function settled(input: QwenCoderSpecInput, unready: readonly number[] = []): Sn
 
 const completed = (job: Job): Job => ({ ...job, status: { conditions: [{ type: 'Complete', status: 'True' }] } });
 
-const apply = (cluster: Snapshot, input: QwenCoderSpecInput): Preview =>
-  preview(wish(input), { cluster, namespace: 'team-a', installation, isLive: true });
+const apply = (cluster: Snapshot, input: QwenCoderSpecInput, image?: string): Preview =>
+  preview(wish(input), {
+    cluster,
+    namespace: 'team-a',
+    installation: presumedInstallation({}),
+    image,
+    isLive: true,
+  });
 
 const changeOf = (cluster: Snapshot, input: QwenCoderSpecInput): Change => apply(cluster, input).report.change!;
 
@@ -80,8 +87,14 @@ describe('what applying a resource changes', () => {
     await expect(`${text}\n`).toMatchFileSnapshot('../golden/plan/live-new.txt');
   });
 
-  test('the same spec writes nothing at all', () => {
+  test('the same spec writes nothing at all, whatever secret and image the operator has', () => {
     expect(changeOf(settled(two), two)).toMatchObject({ ...nothing, exists: true, writes: [] });
+  });
+
+  test('another image of gateways, where one is named, restarts gateways and no engine', () => {
+    const { change } = apply(settled(two), two, 'qwen-coder-operator:9.9.9').report;
+    expect(change).toMatchObject(nothing);
+    expect(change!.writes).toMatchObject([{ kind: 'Deployment', name: 'coder-gateway' }]);
   });
 
   test('a default that is written out, and the planned value, restart nothing', () => {

@@ -78,7 +78,7 @@ async function setUp() {
       refusalOf: () => Promise.resolve(undefined),
     }),
     announce: () => {},
-    installation: () => installation,
+    installation,
     keySecrets: new KeySecrets({ client, clock, newKey: () => 'a key' }),
     links: new GatewayLinks({ clock, log: silentLog, epoch: () => 1 }),
     tuner: new Tuner({

@@ -8,6 +8,7 @@ import {
   COMPONENT,
   REVISION,
   SLOT,
+  internalKeys,
 } from '../../src/render/index.ts';
 import type { GpuNode, ServingPlan } from '../../src/serving/index.ts';
 
@@ -28,7 +29,7 @@ export const owner = (over: Partial<Owner> = {}): Owner => ({
 export const installation: Installation = {
   namespace: 'qwen-coder-system',
   image: 'qwen-coder-operator:1.2.3',
-  secret: 'secret-of-the-operator',
+  keysOf: (owner) => internalKeys(owner, 'secret-of-the-operator'),
 };
 
 /** FP8 over two H100s: what the empty spec gets on such nodes. */
