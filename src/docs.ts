@@ -2,7 +2,7 @@ import { resourceSchema } from './api/crd.ts';
 import { CONDITIONS, NOT_EFFECTIVE, type NotEffective, parseSpec, type ReasonEntry, REASONS } from './api/index.ts';
 import type { StructuralSchema } from './api/structural.ts';
 import { runbookSection } from './install/monitoring/alerts.ts';
-import { flagName, type Flags, Options, PlanOptions, RenderOptions } from './options.ts';
+import { flagName, type Flags, GatewayFlags, Options, PlanOptions, RenderOptions } from './options.ts';
 import { presumedInstallation } from './preview/presumed-installation.ts';
 import { preview } from './preview/preview.ts';
 import { idleCluster } from './preview/snapshot.ts';
@@ -25,6 +25,7 @@ const SECTIONS: Sections = {
   flags: () => flagsTable(Options),
   'flags-plan': () => flagsTable(PlanOptions),
   'flags-render': () => flagsTable(RenderOptions),
+  'flags-gateway': () => flagsTable(GatewayFlags),
   runbook: runbookSection,
 };
 
@@ -169,12 +170,14 @@ function reasonsTable(): string {
 }
 
 function flagsTable(flags: Flags): string {
-  const defaults = flags.parse({}) as Readonly<Record<string, unknown>>;
-  const rows = Object.entries(flags.shape).map(([name, { description = '' }]) => [
-    flagName(name).split(', ').map(code).join(' '),
-    isDefault(defaults[name]) ? code(valueOf(defaults[name])) : '–',
-    description,
-  ]);
+  const rows = Object.entries(flags.shape).map(([name, schema]) => {
+    const { data } = schema.safeParse(undefined);
+    return [
+      flagName(name).split(', ').map(code).join(' '),
+      isDefault(data) ? code(valueOf(data)) : '–',
+      schema.description ?? '',
+    ];
+  });
   return table(['Flag', 'Default', 'Meaning'], rows);
 }
 

@@ -7,22 +7,26 @@ import { customResourceDefinition } from './api/index.ts';
 import { toStandardOutput } from './gateway/access-log.ts';
 import { UnusableFileError, runGateway } from './gateway/run.ts';
 import { rbac } from './install/rbac.ts';
+import { byTcp, getsOut } from './network-probe.ts';
 import { PROGRAM, runOperator } from './operator.ts';
 import {
   GatewayFlags,
+  NetworkProbeFlags,
   Options,
   PlanOptions,
   RenderOptions,
   UsageError,
   flagsHelp,
   gatewayFlags,
+  networkProbeTarget,
   operatorOptions,
   planOptions,
   renderOptions,
   wantsNoColor,
 } from './options.ts';
 import { plan, render, type Surroundings } from './preview/command.ts';
-import { Metrics, jsonLog } from './runtime/index.ts';
+import { GOT_OUT } from './render/index.ts';
+import { Metrics, jsonLog, systemClock } from './runtime/index.ts';
 import { toYaml } from './yaml.ts';
 
 /** kubectl runs `kubectl qwencoder …` as `kubectl-qwencoder …`. */
@@ -68,6 +72,19 @@ ${flagsHelp(GatewayFlags)}`,
       const metrics = new Metrics({ process: true });
       await runGateway(flags, { log, metrics, writeAccess: toStandardOutput }, untilStopped());
       return 0;
+    },
+  },
+  'network-probe': {
+    synopsis: 'network-probe [--target HOST:PORT]',
+    summary: 'tell whether something gets out of this pod',
+    help: `Exit code: 0 when nothing gets out, ${GOT_OUT} when the target was reached.
+
+${flagsHelp(NetworkProbeFlags)}`,
+    run: async (args) => {
+      const target = networkProbeTarget(args, process.env);
+      const isOut = await getsOut(byTcp(target), systemClock);
+      process.stdout.write(`${target.host}:${target.port} ${isOut ? 'was reached' : 'cannot be reached'}\n`);
+      return isOut ? GOT_OUT : 0;
     },
   },
   plan: {
@@ -118,7 +135,7 @@ ${flagsHelp(RenderOptions)}`,
 const HELP = `qwen-coder ${packageJson.version}: serves Qwen3-Coder-Next on your own GPUs.
 
 ${Object.values(COMMANDS)
-  .map(({ synopsis, summary }) => `  ${CALLED} ${synopsis.split(' ')[0]!.padEnd(9)} ${summary}`)
+  .map(({ synopsis, summary }) => `  ${CALLED} ${synopsis.split(' ')[0]!.padEnd(13)} ${summary}`)
   .join('\n')}
 
 Flags of a command: ${CALLED} COMMAND --help

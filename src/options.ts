@@ -125,6 +125,30 @@ export const GatewayFlags = z.strictObject({
 });
 export type GatewayFlags = z.output<typeof GatewayFlags>;
 
+/** Every flag of `qwen-coder network-probe`. */
+export const NetworkProbeFlags = z.strictObject({
+  target: z
+    .string()
+    .regex(/:[0-9]+$/, 'is HOST:PORT')
+    .optional()
+    .describe('HOST:PORT that must not be reached; the API server of the cluster when unset.'),
+});
+
+/** Where the probe tries to get to. Every pod of a cluster knows where the API server is. */
+export function networkProbeTarget(
+  args: readonly string[],
+  environment: Environment,
+): { readonly host: string; readonly port: number } {
+  const { target } = checked(NetworkProbeFlags, readFlags(NetworkProbeFlags, args));
+  const { KUBERNETES_SERVICE_HOST: server, KUBERNETES_SERVICE_PORT: port } = environment;
+  if (target === undefined && (server === undefined || port === undefined))
+    throw new UsageError('this is no pod of a cluster; name HOST:PORT with --target');
+  const colon = target?.lastIndexOf(':') ?? 0;
+  return target === undefined
+    ? { host: server!, port: Number(port) }
+    : { host: target.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(target.slice(colon + 1)) };
+}
+
 /** What `plan` and `render` look at. */
 const looking = {
   file: z

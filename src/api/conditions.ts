@@ -10,6 +10,7 @@ export const CONDITIONS = {
   Tuned: 'The context is as long as the measured memory of the GPUs allows.',
   EndpointReady: 'A gateway answers, and an engine behind it.',
   ScalingActive: 'Something sets the number of replicas.',
+  NetworkLocked: 'A probe under the network rules of the engines could not get out.',
   Reproducible:
     'Model and image are pinned, so that the same resource gives the same engine next year. Never part of Ready.',
 } as const satisfies Record<string, string>;
@@ -86,6 +87,12 @@ export const REASONS = {
     types: ['Ready', 'Stalled'],
     meaning: 'The API server refuses an object that the resource needs, because of a quota, a policy or its content.',
     remedy: 'The message quotes the refusal: raise the quota, adapt the policy or correct the field it comes from.',
+  },
+
+  KindNotInstalled: {
+    types: ['Ready', 'Stalled'],
+    meaning: 'The cluster does not know the kind of an object that the resource asks for, as HTTPRoute.',
+    remedy: 'Install the definitions of the Gateway API, or choose another spec.endpoint.expose.type.',
   },
 
   Planned: {
@@ -423,6 +430,41 @@ export const REASONS = {
     meaning: 'No gateway answers, so that clients reach no engine.',
     remedy:
       "The message says why: an image of the operator that nodes cannot pull, a Secret that is missing or has no such key, or no node without GPUs' taints.",
+  },
+
+  RouteNotAccepted: {
+    types: ['EndpointReady'],
+    meaning: 'Inside the cluster the endpoint answers; the Gateway of the HTTPRoute does not take the route.',
+    remedy:
+      'The message quotes the Gateway: correct spec.endpoint.expose.parentRefs or host, or let the listener take routes of this namespace.',
+  },
+
+  Locked: {
+    types: ['NetworkLocked'],
+    meaning: 'A pod under the network rules of the engines tried to reach the API server and could not.',
+    remedy: NOTHING,
+  },
+  Open: {
+    types: ['NetworkLocked'],
+    meaning: 'spec.network.isolation is Open: no NetworkPolicy is made.',
+    remedy: 'Set spec.network.isolation to Locked.',
+  },
+  Probing: {
+    types: ['NetworkLocked'],
+    meaning: 'The pod that tries to get out has not ended yet.',
+    remedy: 'Wait; it takes half a minute once it runs.',
+  },
+  NotEnforced: {
+    types: ['NetworkLocked'],
+    meaning:
+      'A pod under the network rules of the engines reached the API server: the network plugin of the cluster does not enforce NetworkPolicy.',
+    remedy:
+      'Use a network plugin that enforces it, as Calico or Cilium; then delete the Job that the message names, and it is tried again.',
+  },
+  ProbeFailed: {
+    types: ['NetworkLocked'],
+    meaning: 'The pod that tries to get out could not run, so nothing is known.',
+    remedy: 'Look at the Job that the message names, and delete it: it is made anew.',
   },
 
   Fixed: {

@@ -62,9 +62,6 @@ export const NOT_EFFECTIVE: readonly NotEffective[] = [
   field('scaling.warm'),
   field('scaling.profile'),
   field('scaling.dryRun'),
-  field('endpoint.expose'),
-  field('network.isolation'),
-  field('network.metricsFrom'),
   field('rollout.strategy'),
   field('rollout.rollback'),
 ];

@@ -96,6 +96,7 @@ export const Status = z.strictObject({
   endpoint: z
     .strictObject({
       url: text(512).optional().describe('Base URL of the API within the cluster.'),
+      externalUrl: text(512).optional().describe('Base URL of the API by the Ingress.'),
       apiKeys: z
         .strictObject({
           secretName: text(253).describe('In the namespace of the resource.'),

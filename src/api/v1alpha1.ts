@@ -424,33 +424,84 @@ const Authentication = rule(
   ({ type, secretRef }) => secretRef === undefined || type === 'APIKey',
 );
 
+const ExposeFields = z.strictObject({
+  type: z
+    .enum(['ClusterIP', 'Ingress', 'HTTPRoute'])
+    .default('ClusterIP')
+    .describe('From inside the cluster alone, or also by an Ingress or an HTTPRoute of the Gateway API.'),
+  className: objectName.optional().describe("IngressClass of the Ingress; the cluster's default when unset."),
+  host: objectName.optional().describe('Host name of the endpoint, which an Ingress needs.'),
+  tlsSecretName: objectName
+    .optional()
+    .describe(
+      'Secret with a certificate (type kubernetes.io/tls): of the Ingress, or with ClusterIP of the gateways themselves.',
+    ),
+  parentRefs: z
+    .array(
+      z.strictObject({
+        name: objectName.describe('Gateway.'),
+        namespace: objectName.optional().describe('Its namespace; that of the resource when unset.'),
+        sectionName: objectName.optional().describe('Its listener; all when unset.'),
+      }),
+    )
+    .min(1)
+    .max(8)
+    .optional()
+    .describe('Gateways that the HTTPRoute attaches to.'),
+  annotations: annotations
+    .optional()
+    .describe('Annotations of the Ingress or HTTPRoute; they replace those that the operator sets itself.'),
+});
+
+type ExposeFields = z.output<typeof ExposeFields>;
+
+/** Which fields are obeyed with which ways of exposing. */
+const OBEYED_WITH: readonly (readonly [name: keyof ExposeFields, types: readonly ExposeFields['type'][]])[] = [
+  ['className', ['Ingress']],
+  ['host', ['Ingress', 'HTTPRoute']],
+  ['tlsSecretName', ['ClusterIP', 'Ingress']],
+  ['parentRefs', ['HTTPRoute']],
+  ['annotations', ['Ingress', 'HTTPRoute']],
+];
+
+const Expose = OBEYED_WITH.reduce(
+  (schema, [name, types]) =>
+    rule(
+      schema,
+      {
+        cel: `!has(self.${name}) || self.type in [${types.map((type) => `'${type}'`).join(', ')}]`,
+        message: `spec.endpoint.expose.${name} is obeyed with type ${types.join(' or ')} only; remove it, or set spec.endpoint.expose.type`,
+        fieldPath: `.${name}`,
+      },
+      (expose) => expose[name] === undefined || types.includes(expose.type),
+    ),
+  rule(
+    rule(
+      ExposeFields,
+      {
+        cel: "self.type != 'Ingress' || has(self.host)",
+        message:
+          'spec.endpoint.expose.host is what an Ingress tells endpoints apart by; name the host that clients will use',
+        fieldPath: '.host',
+      },
+      ({ type, host }) => type !== 'Ingress' || host !== undefined,
+    ),
+    {
+      cel: "self.type != 'HTTPRoute' || has(self.parentRefs)",
+      message: 'spec.endpoint.expose.parentRefs names the Gateways that an HTTPRoute attaches to; name at least one',
+      fieldPath: '.parentRefs',
+    },
+    ({ type, parentRefs }) => type !== 'HTTPRoute' || parentRefs !== undefined,
+  ),
+);
+
 const Endpoint = z.strictObject({
   gateway: z
     .strictObject({ replicas: z.int32().min(1).max(10).default(2).describe('Gateway pods.') })
     .prefault({})
     .describe('The proxy in front of the engines.'),
   authentication: Authentication.prefault({}).describe('Who may use the endpoint.'),
-  expose: z
-    .strictObject({
-      type: z.enum(['ClusterIP', 'Ingress', 'HTTPRoute']).optional().describe('How the endpoint is reached.'),
-      className: objectName.optional().describe('IngressClass of the Ingress.'),
-      host: objectName.optional().describe('Host name of the endpoint.'),
-      tlsSecretName: objectName.optional().describe('Secret with the certificate of the Ingress.'),
-      parentRefs: z
-        .array(
-          z.strictObject({
-            name: objectName.describe('Gateway.'),
-            namespace: objectName.optional().describe('Its namespace; that of the resource when unset.'),
-            sectionName: objectName.optional().describe('Its listener; all when unset.'),
-          }),
-        )
-        .max(8)
-        .optional()
-        .describe('Gateways that the HTTPRoute attaches to.'),
-      annotations: annotations.optional().describe('Annotations of the Ingress or HTTPRoute.'),
-    })
-    .optional()
-    .describe('Reach the endpoint from outside the cluster.'),
+  expose: Expose.prefault({}).describe('How the endpoint is reached.'),
 });
 
 const Storage = rule(
@@ -474,7 +525,12 @@ const Storage = rule(
 );
 
 const Network = z.strictObject({
-  isolation: z.enum(['Locked', 'Open']).optional().describe('Locked lets engines talk to nobody but the gateway.'),
+  isolation: z
+    .enum(['Locked', 'Open'])
+    .default('Locked')
+    .describe(
+      'Locked: nothing leaves the engines, and only gateways and the operator reach them. Open: no NetworkPolicy is made.',
+    ),
   metricsFrom: z
     .array(
       z.strictObject({
@@ -484,7 +540,7 @@ const Network = z.strictObject({
     )
     .max(8)
     .optional()
-    .describe('Who may read the metrics.'),
+    .describe('Pods that may read the metrics of gateways and engines; none but the operator when unset.'),
 });
 
 const Rollout = z.strictObject({
@@ -541,7 +597,7 @@ const Fields = z.strictObject({
   scaling: Scaling.prefault({}).describe('How many replicas there are.'),
   endpoint: Endpoint.prefault({}).describe('How the API is reached.'),
   storage: Storage.prefault({}).describe('Where weights and compile cache are kept.'),
-  network: Network.optional().describe('Who may talk to the engines.'),
+  network: Network.prefault({}).describe('Who may talk to whom.'),
   rollout: Rollout.optional().describe('How engines are replaced.'),
   podMetadata: PodMetadata.optional().describe('Further labels and annotations of the engine pods.'),
   imagePullSecrets: listMap(

@@ -17,6 +17,8 @@ export const SERVING_RULES: K8s.PolicyRule[] = [
   { apiGroups: ['apps'], resources: ['deployments', 'controllerrevisions'], verbs: CHILDREN },
   { apiGroups: ['batch'], resources: ['jobs'], verbs: CHILDREN },
   { apiGroups: ['policy'], resources: ['poddisruptionbudgets'], verbs: CHILDREN },
+  { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies', 'ingresses'], verbs: CHILDREN },
+  { apiGroups: ['gateway.networking.k8s.io'], resources: ['httproutes'], verbs: CHILDREN },
   // What a namespace may hold is asked before weights for more than that are fetched.
   { apiGroups: [''], resources: ['resourcequotas'], verbs: ['list', 'watch'] },
   // What an engine says as it starts and as it fails stands in its log alone, and why a Job has no pod in an Event alone.

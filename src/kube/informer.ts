@@ -1,5 +1,5 @@
 import type { Clock } from '../runtime/clock.ts';
-import { ApiError, ConnectionError } from './api-error.ts';
+import { ApiError, ConnectionError, isNotFound } from './api-error.ts';
 import type { KubeClient } from './client.ts';
 import { type Change, type IndexFunction, InformerStore, RewindError, type Scratch } from './informer-store.ts';
 import { ReconnectBackoff } from './reconnect-backoff.ts';
@@ -61,6 +61,8 @@ interface Scope<Raw extends KubeObject, T> {
 const WATCH_SECONDS = 300;
 /** client-go `reflector.go`: "very short watch": a clean close within a second and without an event is a failure. */
 const SHORT_WATCH_MS = 1000;
+/** A kind that is not installed is asked for again after this long. */
+const ABSENT_MS = 60_000;
 /** A lagging server catches up within seconds. One that is older at ten tries in a row, a minute or two, was restored from a backup. */
 const MAX_REWINDS = 10;
 
@@ -251,9 +253,11 @@ export class Informer<Raw extends KubeObject, T = Raw> {
           state = { at: 'Empty', paged: true };
           continue;
         }
+        const isAbsent = this.resource.mayBeAbsent === true && isNotFound(error);
         state = afterError(state, error);
-        this.#report(error);
-        const waitMs = scope.backoff.next(error instanceof ApiError ? error.retryAfterMs : 0);
+        if (isAbsent) this.#noteAbsence(scope);
+        else this.#report(error);
+        const waitMs = isAbsent ? ABSENT_MS : scope.backoff.next(error instanceof ApiError ? error.retryAfterMs : 0);
         await this.#clock.sleep(waitMs, signal).catch(() => {
           // The loop's condition sees the abort.
         });
@@ -294,6 +298,13 @@ export class Informer<Raw extends KubeObject, T = Raw> {
         await this.#follow(scope, state);
         return { at: 'InitListed' };
     }
+  }
+
+  /** A kind that is not installed has no objects, and nothing tells when it is. */
+  #noteAbsence(scope: Scope<Raw, T>): void {
+    scope.heardAt = this.#clock.monotonic();
+    scope.synced = true;
+    if (this.hasSynced) this.#synced.resolve();
   }
 
   #selection({ namespace }: Scope<Raw, T>) {

@@ -1,6 +1,7 @@
 import type {
   EventsV1Event,
   V1ConfigMap,
+  V1Ingress,
   V1Lease,
   V1Namespace,
   V1NetworkPolicy,
@@ -37,12 +38,15 @@ export interface Resource<T extends KubeObject = KubeObject> {
   readonly namespaced: boolean;
   /** Error messages name no value of such an object. */
   readonly sensitive?: boolean;
+  /** A definition that somebody installs: without it the API server answers 404. */
+  readonly mayBeAbsent?: boolean;
   /** Never set: carries the type of the object. */
   readonly object?: T;
 }
 
 export type ConfigMap = Wire<V1ConfigMap>;
 export type EventRecord = Wire<EventsV1Event>;
+export type Ingress = Wire<V1Ingress>;
 export type Lease = Wire<V1Lease>;
 export type Namespace = Wire<V1Namespace>;
 export type NetworkPolicy = Wire<V1NetworkPolicy>;
@@ -51,6 +55,17 @@ export type ReplicaSet = Wire<V1ReplicaSet>;
 export type ResourceQuota = Wire<V1ResourceQuota>;
 export type Secret = Wire<V1Secret>;
 export type StorageClass = Wire<V1StorageClass>;
+
+/** What is read and written of a route; https://gateway-api.sigs.k8s.io/reference/spec/#httproute. */
+export interface HTTPRoute extends KubeObject {
+  spec?: Record<string, unknown>;
+  status?: {
+    parents?: {
+      parentRef: { name: string; namespace?: string; sectionName?: string };
+      conditions?: { type: string; status: string; reason?: string; message?: string }[];
+    }[];
+  };
+}
 
 /** Loose on purpose: the schema inside has keys (`x-kubernetes-…`) that no client model spells as the wire does. */
 export interface CustomResourceDefinition extends KubeObject {
@@ -93,6 +108,12 @@ export const CustomResourceDefinitions = clusterScoped<CustomResourceDefinition>
 );
 export const Deployments = namespaced<Deployment>('apps', 'v1', 'Deployment', 'deployments');
 export const Events = namespaced<EventRecord>('events.k8s.io', 'v1', 'Event', 'events');
+/** Of the Gateway API, which a cluster may not have. */
+export const HTTPRoutes: Resource<HTTPRoute> = {
+  ...namespaced<HTTPRoute>('gateway.networking.k8s.io', 'v1', 'HTTPRoute', 'httproutes'),
+  mayBeAbsent: true,
+};
+export const Ingresses = namespaced<Ingress>('networking.k8s.io', 'v1', 'Ingress', 'ingresses');
 export const Jobs = namespaced<Job>('batch', 'v1', 'Job', 'jobs');
 export const Leases = namespaced<Lease>('coordination.k8s.io', 'v1', 'Lease', 'leases');
 export const Namespaces = clusterScoped<Namespace>('', 'v1', 'Namespace', 'namespaces');

@@ -8,8 +8,10 @@ import {
   Nodes,
   type Pod,
   Pods,
+  type Resource,
   ResourceQuotas,
   isForbidden,
+  isNotFound,
 } from '../kube/index.ts';
 import { UsageError } from '../options.ts';
 import { CHILD_KINDS, Resources } from '../reconcile/apply.ts';
@@ -164,12 +166,25 @@ async function projectedPods(client: KubeClient): Promise<PodFacts[]> {
 }
 
 async function readLive(client: KubeClient, key: ResourceKey): Promise<Live> {
-  const { namespace, name } = key;
   const [resource, ...children] = await Promise.all([
     client.get(Resources, key),
-    ...CHILD_KINDS.map((kind) => client.list<KubeObject>(kind, { namespace, labelSelector: `${RESOURCE}=${name}` })),
+    ...CHILD_KINDS.map((kind) => listChildren(client, kind, key)),
   ]);
-  return { resource, children: children.flatMap(({ items }) => items) };
+  return { resource, children: children.flat() };
+}
+
+async function listChildren(
+  client: KubeClient,
+  kind: Resource,
+  { namespace, name }: ResourceKey,
+): Promise<KubeObject[]> {
+  try {
+    const { items } = await client.list<KubeObject>(kind, { namespace, labelSelector: `${RESOURCE}=${name}` });
+    return items;
+  } catch (error) {
+    if (kind.mayBeAbsent === true && isNotFound(error)) return [];
+    throw error;
+  }
 }
 
 /** What a user can do about an answer that is none. */

@@ -2,9 +2,12 @@ import { GROUP, KIND, PLURAL, type QwenCoderDeployment, type QwenCoderStatus, VE
 import {
   ControllerRevisions,
   Deployments,
+  HTTPRoutes,
+  Ingresses,
   Jobs,
   type KubeClient,
   type KubeObject,
+  NetworkPolicies,
   PersistentVolumeClaims,
   PodDisruptionBudgets,
   type Resource,
@@ -13,6 +16,7 @@ import {
   customResource,
   isConflict,
   isForbidden,
+  isNotFound,
   isRejected,
 } from '../kube/index.ts';
 import { MANAGED_BY, OPERATOR, type Owner, RESOURCE } from '../render/index.ts';
@@ -26,7 +30,10 @@ export const Resources: Resource<QwenCoderDeployment & KubeObject> = customResou
 export const CHILD_KINDS: readonly Resource[] = [
   ControllerRevisions,
   Deployments,
+  HTTPRoutes,
+  Ingresses,
   Jobs,
+  NetworkPolicies,
   PersistentVolumeClaims,
   PodDisruptionBudgets,
   ServiceAccounts,
@@ -117,6 +124,7 @@ export class Apply {
     } catch (error) {
       // Content, quota or policy: the same object is refused again until a user acts.
       if (isRejected(error) || isForbidden(error)) return { reason: 'ChildRejected', message: error.message };
+      if (resource.mayBeAbsent === true && isNotFound(error)) return notInstalled(resource);
       throw error;
     }
   }
@@ -158,6 +166,11 @@ export class Apply {
     };
   }
 }
+
+const notInstalled = ({ kind, group, version }: Resource): Problem => ({
+  reason: 'KindNotInstalled',
+  message: `The cluster does not know ${kind} of ${group}/${version}. Install its definitions, or expose the endpoint in another way.`,
+});
 
 /** Ours by its controller, or left to a later namesake (retained weights, children orphaned on purpose). */
 function mayTake(object: KubeObject, owner: Owner): boolean {

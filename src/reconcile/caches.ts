@@ -245,7 +245,7 @@ function isSpecChange(object: KubeObject, previous: KubeObject): boolean {
 
 /** Whether something changed of what is read of a status. */
 function isStatusChange(object: KubeObject, previous: KubeObject): boolean {
-  if (object.kind === 'Job') return true;
+  if (object.kind === 'Job' || object.kind === 'HTTPRoute') return true;
   return object.kind === 'Deployment' && replicaFailure(object) !== replicaFailure(previous);
 }
 

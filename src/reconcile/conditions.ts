@@ -11,7 +11,9 @@ import {
 } from '../serving/index.ts';
 import { type Facts, type PodFacts, isAvailable, isFailing, isServing, isTerminating } from './facts.ts';
 import { type Outcome, gpusText, readySlots } from './outcome.ts';
+import { networkLocked } from './network-condition.ts';
 import { lastWords } from './projections.ts';
+import { routeRefusal } from './route.ts';
 import type { Target } from './target.ts';
 import { tunedCondition } from './tuned-condition.ts';
 
@@ -45,6 +47,7 @@ export function conditionsOf(outcome: Outcome): Update[] {
     ...parts,
     tunedCondition(outcome),
     scalingActive(outcome),
+    networkLocked(outcome.facts),
     reproducible(outcome.facts.spec, outcome.target),
   ];
 }
@@ -226,6 +229,9 @@ function endpointReady(outcome: Outcome): Update {
     return { type, status: 'False', reason: 'GatewayNotReady', message: gatewayTrouble(outcome.facts) };
   const counted = `${gateways} of ${spec.endpoint.gateway.replicas} gateways`;
   const ready = readySlots(outcome).length;
+  const refusal = routeRefusal(outcome.facts.children);
+  if (ready > 0 && refusal !== undefined)
+    return { type, status: 'False', reason: 'RouteNotAccepted', message: `The HTTPRoute is not taken. ${refusal}` };
   if (ready > 0)
     return {
       type,

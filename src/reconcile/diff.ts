@@ -1,5 +1,5 @@
 import type { KubeObject } from '../kube/index.ts';
-import { APPLIED, type Owner } from '../render/index.ts';
+import { APPLIED, COMPONENT, type Owner } from '../render/index.ts';
 import { difference } from './difference.ts';
 
 /** One write that is due, and why. */
@@ -11,8 +11,8 @@ export type Action =
 /** Kinds whose content cannot be changed: a new content has a new name. */
 const IMMUTABLE = new Set(['Job']);
 
-/** Kinds that hold weights: worth hours of download, so they go last. */
-const WEIGHTS = new Set(['PersistentVolumeClaim', 'Job']);
+/** Weights are worth hours of download, so they go last. */
+const isOfWeights = ({ metadata }: KubeObject): boolean => metadata?.labels?.[COMPONENT] === 'weights';
 
 export interface DiffOptions {
   /** Keep weights that nothing desired names: an older revision may still read them. */
@@ -43,7 +43,7 @@ export function diff(
   const wanted = new Set(desired.map(nameOf));
   for (const object of live) {
     if (wanted.has(nameOf(object)) || isLeaving(object) || !isControlledBy(object, owner)) continue;
-    if (options.keepWeights && WEIGHTS.has(object.kind!)) continue;
+    if (options.keepWeights && isOfWeights(object)) continue;
     actions.push({ do: 'delete', object, reason: 'it is no longer wanted' });
   }
   return actions;

@@ -66,6 +66,8 @@ function isNews({ type, status: now, reason }: Condition, before: Condition['sta
     case 'Placed':
       // What stalls besides is told by Stalled.
       return now === 'False' && reason !== 'PodRejected';
+    case 'NetworkLocked':
+      return reason === 'NotEnforced';
     case 'Tuned':
       return now === 'True' || reason === 'SteppingBack' || reason === 'NoLengthFits';
     default:

@@ -64,7 +64,9 @@ export function observe(
       .sort((a, b) => a.index - b.index),
     pods,
     gateway: gatewayFacts(deployments.find(isOf('gateway')), gateways),
-    isUnplaced: all.some((pod) => !gateways.includes(pod) && pod.unschedulable !== undefined && !isTerminating(pod)),
+    isUnplaced: all.some(
+      (pod) => (isOf('engine')(pod) || isOf('weights')(pod)) && pod.unschedulable !== undefined && !isTerminating(pod),
+    ),
     children,
     quota: tightestQuota(caches.quotas(owner.namespace), spec.placement),
     nodes: once(() => caches.inventory.nodes(spec.placement, key)),

@@ -8,7 +8,7 @@ import type { Tuning } from './tuner.ts';
 
 /** Something that only a change outside the operator can mend. */
 export interface Problem {
-  readonly reason: 'NameTaken' | 'ChildRejected';
+  readonly reason: 'NameTaken' | 'ChildRejected' | 'KindNotInstalled';
   readonly message: string;
 }
 

@@ -24,6 +24,7 @@ export function statusOf(outcome: Outcome, before: QwenCoderStatus | undefined, 
     conditions = setCondition(conditions, { ...update, observedGeneration: generation }, now);
   }
   const apiKeys = apiKeysRef(owner.name, spec);
+  const { expose } = spec.endpoint;
   const alive = facts.pods.filter((pod) => !isTerminating(pod));
   const ready = readySlots(outcome).length;
   const current = currentRevision(outcome);
@@ -45,6 +46,9 @@ export function statusOf(outcome: Outcome, before: QwenCoderStatus | undefined, 
     scaling: { desiredReplicas: wanted },
     endpoint: {
       url: `${certificateOf(spec) === undefined ? 'http' : 'https'}://${owner.name}.${owner.namespace}.svc/v1`,
+      ...(expose.type === 'Ingress' && {
+        externalUrl: `${expose.tlsSecretName === undefined ? 'http' : 'https'}://${expose.host}/v1`,
+      }),
       ...(apiKeys && { apiKeys: { secretName: apiKeys.name, key: apiKeys.key } }),
     },
   };

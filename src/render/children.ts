@@ -6,6 +6,9 @@ import type { Owner } from './metadata.ts';
 import { gatewayAccount, gatewayBudget, gatewayDeployment } from './gateway.ts';
 import type { Installation } from './installation.ts';
 import { engineKeysOf } from './keys.ts';
+import { exposure } from './exposure.ts';
+import { networkPolicies } from './network-policies.ts';
+import { networkProbe } from './network-probe.ts';
 import { type Revision, revisionObject } from './revision.ts';
 import { disruptionBudget, endpointService, engineAccount, enginesService } from './services.ts';
 import { type Slot, slotDeployment } from './slot.ts';
@@ -44,12 +47,16 @@ export function children(wanted: Wanted): KubeObject[] {
     gatewayAccount(owner),
     endpointService(owner, spec),
     enginesService(owner),
+    ...networkPolicies(owner, spec, installation),
     disruptionBudget(owner),
     gatewayBudget(owner),
     gatewayDeployment(owner, spec, installation.image, keys),
     ...revisions.map((revision) => revisionObject(owner, revision)),
     ...weights,
     ...slots.map((slot) => slotDeployment(owner, slot)),
+    networkProbe(owner, spec, installation.image),
+    // Last: where the cluster does not know its kind, everything else is there.
+    exposure(owner, spec),
   ]
     .filter((child) => child !== undefined)
     .map(stamped);

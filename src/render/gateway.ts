@@ -46,7 +46,7 @@ export function apiKeysRef(
 
 /** Secret with the certificate that gateways serve; an Ingress or a Gateway has its own. */
 export const certificateOf = ({ endpoint: { expose } }: QwenCoderSpec): string | undefined =>
-  (expose?.type ?? 'ClusterIP') === 'ClusterIP' ? expose?.tlsSecretName : undefined;
+  expose.type === 'ClusterIP' ? expose.tlsSecretName : undefined;
 
 /**
  * The proxy in front of the engines. Nothing in it depends on the plan or on how many engines there are: the operator tells that to its

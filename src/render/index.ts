@@ -10,3 +10,4 @@ export type { WeightsAccess } from './weights-access.ts';
 export { GATEWAY_PORTS, apiKeysRef, certificateOf, liveGateway } from './gateway.ts';
 export type { Installation } from './installation.ts';
 export { apiKeySecret, internalKeys, internalKeysSecret } from './keys.ts';
+export { GOT_OUT, networkProbeName } from './network-probe.ts';

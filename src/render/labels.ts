@@ -19,7 +19,7 @@ export const LOAD_SECONDS = 'qwencoder.dev/load-seconds';
 /** Selects everything that the operator manages. */
 export const MANAGED_SELECTOR = `${MANAGED_BY}=${OPERATOR}`;
 
-export type Component = 'engine' | 'weights' | 'endpoint' | 'gateway';
+export type Component = 'engine' | 'weights' | 'endpoint' | 'gateway' | 'network-probe';
 
 export const childLabels = (resource: string, component: Component): Record<string, string> => ({
   [MANAGED_BY]: OPERATOR,
@@ -46,6 +46,7 @@ export const childNames = {
   gateway: (resource: string) => `${resource}-gateway`,
   apiKey: (resource: string) => `${resource}-api-key`,
   keys: (resource: string, hash: string) => `${resource}-keys-${hash}`,
+  networkProbe: (resource: string, hash: string) => `${resource}-network-${hash}`,
   engines: (resource: string) => `${resource}-engines`,
   engine: (resource: string) => `${resource}-engine`,
   slot: (resource: string, slot: number) => `${resource}-engine-${slot}`,

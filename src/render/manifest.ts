@@ -8,7 +8,9 @@ export type { K8s };
 export const {
   KubeControllerRevision,
   KubeDeployment,
+  KubeIngress,
   KubeJob,
+  KubeNetworkPolicy,
   KubePersistentVolumeClaim,
   KubePodDisruptionBudget,
   KubePodTemplate,

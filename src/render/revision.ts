@@ -26,7 +26,7 @@ export interface Revision {
 
 /** What an engine is made from: everything but how many run and what stands in front of them. */
 export function engineInputs(spec: QwenCoderSpec): string {
-  const { replicas: _replicas, scaling: _scaling, suspend: _suspend, endpoint: _endpoint, ...engine } = spec;
+  const { replicas: _r, scaling: _s, suspend: _p, endpoint: _e, network: _n, ...engine } = spec;
   return digest(engine);
 }
 

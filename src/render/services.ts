@@ -6,6 +6,9 @@ import { childNames, engineSelector, gatewaySelector } from './labels.ts';
 import { KubePodDisruptionBudget, KubeService, KubeServiceAccount, int, manifest, text } from './manifest.ts';
 import { type Owner, metadata } from './metadata.ts';
 
+/** Of the endpoint's Service where gateways serve HTTP. */
+export const ENDPOINT_PORT = 80;
+
 const servicePort = (name: string, port: number) => ({ name, port, targetPort: text('http'), protocol: 'TCP' });
 
 /** The endpoint that users and tools talk to: the gateways, at the default port of HTTP or HTTPS, so that URLs need none. */
@@ -15,7 +18,7 @@ export const endpointService = (owner: Owner, spec: QwenCoderSpec): Service =>
     spec: {
       type: 'ClusterIP',
       selector: gatewaySelector(owner.name),
-      ports: [certificateOf(spec) === undefined ? servicePort('http', 80) : servicePort('https', 443)],
+      ports: [certificateOf(spec) === undefined ? servicePort('http', ENDPOINT_PORT) : servicePort('https', 443)],
     },
   });
 

@@ -16,20 +16,6 @@ export const ASKING_FOR: Readonly<Record<string, QwenCoderSpecInput>> = {
   },
   'scaling.profile': { scaling: { profile: { learn: true, weeks: 4 } } },
   'scaling.dryRun': { scaling: { dryRun: true } },
-  'endpoint.expose': {
-    endpoint: {
-      expose: {
-        type: 'HTTPRoute',
-        host: 'coder.example.com',
-        parentRefs: [{ name: 'gateway', namespace: 'infra', sectionName: 'https' }],
-        annotations: { 'example.com/owner': 'team a' },
-      },
-    },
-  },
-  'network.isolation': { network: { isolation: 'Locked' } },
-  'network.metricsFrom': {
-    network: { metricsFrom: [{ namespaceLabels: { 'kubernetes.io/metadata.name': 'monitoring' } }] },
-  },
   'rollout.strategy': { rollout: { strategy: 'Surge' } },
   'rollout.rollback': { rollout: { rollback: true } },
 };

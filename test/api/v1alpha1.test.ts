@@ -13,6 +13,9 @@ describe('Spec', () => {
           "authentication": {
             "type": "APIKey",
           },
+          "expose": {
+            "type": "ClusterIP",
+          },
           "gateway": {
             "replicas": 2,
           },
@@ -25,6 +28,9 @@ describe('Spec', () => {
           "source": {
             "type": "HuggingFace",
           },
+        },
+        "network": {
+          "isolation": "Locked",
         },
         "parallelism": {
           "expertParallel": false,

@@ -3,6 +3,7 @@ import { customResourceDefinition } from '../../src/api/index.ts';
 import { canonicalJson } from '../../src/render/index.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 import { EDITS, type Edit } from './edits.ts';
+import { installHttpRoutes } from './gateway-api.ts';
 import { shape } from './shape.ts';
 import { World, eventually } from './world.ts';
 
@@ -14,6 +15,7 @@ beforeAll(async () => {
     nodes: '8xH100-80GB*4,8xL40S-48GB',
     simulator: { clock: scaledClock(50), loadSeconds: 5 },
   });
+  await installHttpRoutes(world.cluster);
   namespace = await world.namespace();
   for (const name of ['checkpoints', 'other', 'mine']) await world.claimWithCheckpoint(namespace, name);
 });

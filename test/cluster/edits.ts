@@ -30,6 +30,15 @@ const image: QwenCoderSpecInput = {
 const volume: QwenCoderSpecInput = {
   model: { quantization: 'FP8', source: { type: 'Volume', claimName: 'checkpoints' } },
 };
+type Expose = NonNullable<NonNullable<QwenCoderSpecInput['endpoint']>['expose']>;
+const exposedWith = (more: Expose): QwenCoderSpecInput => ({
+  endpoint: { expose: { type: 'Ingress', host: 'a.local', ...more } },
+});
+const exposed = exposedWith({});
+const routedBy = (parent: NonNullable<Expose['parentRefs']>[number]): QwenCoderSpecInput => ({
+  endpoint: { expose: { type: 'HTTPRoute', host: 'a.local', parentRefs: [parent] } },
+});
+const routed = routedBy({ name: 'infra' });
 const notEffective = /not effective in this version/;
 
 /** Every leaf of the spec. The test that walks them demands that none is missing. */
@@ -347,36 +356,44 @@ export const EDITS: readonly Edit[] = [
     to: { endpoint: { authentication: { secretRef: { name: 'coder-api-key', key: 'others' } } } },
     shows: '"key":"others"',
   },
-  ...['type', 'className', 'host', 'tlsSecretName', 'annotations'].map((leaf): Edit => ({
-    path: `endpoint.expose.${leaf}`,
-    to: {
-      endpoint: {
-        expose: {
-          type: 'Ingress',
-          className: 'nginx',
-          host: 'coder.local',
-          tlsSecretName: 'tls',
-          annotations: { a: 'b' },
-        },
-      },
-    },
-    refused: notEffective,
-  })),
-  ...['name', 'namespace', 'sectionName'].map((leaf): Edit => ({
-    path: `endpoint.expose.parentRefs.${leaf}`,
-    to: { endpoint: { expose: { parentRefs: [{ name: 'gw', namespace: 'gw', sectionName: 'https' }] } } },
-    refused: notEffective,
-  })),
-  { path: 'network.isolation', to: { network: { isolation: 'Open' } }, refused: notEffective },
+  { path: 'endpoint.expose.type', from: exposed, to: {}, hides: '"kind":"Ingress"' },
+  { path: 'endpoint.expose.className', from: exposed, to: exposedWith({ className: 'nginx' }), shows: '"nginx"' },
+  { path: 'endpoint.expose.host', from: exposed, to: exposedWith({ host: 'b.local' }), shows: '"host":"b.local"' },
+  {
+    path: 'endpoint.expose.tlsSecretName',
+    from: exposed,
+    to: exposedWith({ tlsSecretName: 'coder-tls' }),
+    shows: '"secretName":"coder-tls"',
+  },
+  {
+    path: 'endpoint.expose.annotations',
+    from: exposed,
+    to: exposedWith({ annotations: { 'example.com/owner': 'team a' } }),
+    shows: '"example.com/owner":"team a"',
+  },
+  { path: 'endpoint.expose.parentRefs.name', from: routed, to: routedBy({ name: 'other' }), shows: '"name":"other"' },
+  {
+    path: 'endpoint.expose.parentRefs.namespace',
+    from: routed,
+    to: routedBy({ name: 'infra', namespace: 'edge' }),
+    shows: '"namespace":"edge"',
+  },
+  {
+    path: 'endpoint.expose.parentRefs.sectionName',
+    from: routed,
+    to: routedBy({ name: 'infra', sectionName: 'https' }),
+    shows: '"sectionName":"https"',
+  },
+  { path: 'network.isolation', to: { network: { isolation: 'Open' } }, hides: '"kind":"NetworkPolicy"' },
   {
     path: 'network.metricsFrom.namespaceLabels',
-    to: { network: { metricsFrom: [{ namespaceLabels: { a: 'b' } }] } },
-    refused: notEffective,
+    to: { network: { metricsFrom: [{ namespaceLabels: { team: 'monitoring' } }] } },
+    shows: '"team":"monitoring"',
   },
   {
     path: 'network.metricsFrom.podLabels',
-    to: { network: { metricsFrom: [{ podLabels: { a: 'b' } }] } },
-    refused: notEffective,
+    to: { network: { metricsFrom: [{ podLabels: { app: 'prometheus' } }] } },
+    shows: '"app":"prometheus"',
   },
   { path: 'rollout.strategy', to: { rollout: { strategy: 'Surge' } }, refused: notEffective },
   { path: 'rollout.rollback', to: { rollout: { rollback: false } }, refused: notEffective },

@@ -6,7 +6,14 @@ import {
   condition,
 } from '../../src/api/index.ts';
 import type { KubeClient } from '../../src/kube/index.ts';
-import { type KubeObject, Namespaces, PersistentVolumeClaims, Pods, type Resource } from '../../src/kube/index.ts';
+import {
+  type KubeObject,
+  Namespaces,
+  PersistentVolumeClaims,
+  Pods,
+  type Resource,
+  isNotFound,
+} from '../../src/kube/index.ts';
 import { CHILD_KINDS, Resources } from '../../src/reconcile/apply.ts';
 import { RESOURCE } from '../../src/render/index.ts';
 import { systemClock } from '../../src/runtime/index.ts';
@@ -139,9 +146,10 @@ export class World {
   async children(namespace: string, name: string): Promise<KubeObject[]> {
     const lists = await Promise.all(
       OWNED_KINDS.map(async (resource) => {
-        const { items } = await this.client.list(resource, {
-          namespace,
-          labelSelector: `${RESOURCE}=${name}`,
+        const labelSelector = `${RESOURCE}=${name}`;
+        const { items } = await this.client.list(resource, { namespace, labelSelector }).catch((error: unknown) => {
+          if (resource.mayBeAbsent === true && isNotFound(error)) return { items: [] };
+          throw error;
         });
         return items.map((object): KubeObject => ({ ...object, kind: resource.kind }));
       }),

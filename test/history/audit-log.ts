@@ -19,6 +19,7 @@ export const AUDIT_RULES: readonly object[] = [
       { group: '', resources: ['persistentvolumeclaims', 'persistentvolumeclaims/*'] },
       { group: 'apps', resources: ['deployments', 'deployments/*', 'controllerrevisions'] },
       { group: 'batch', resources: ['jobs', 'jobs/*'] },
+      { group: 'networking.k8s.io', resources: ['networkpolicies', 'ingresses', 'ingresses/*'] },
       { group: 'policy', resources: ['poddisruptionbudgets', 'poddisruptionbudgets/*'] },
       { group: 'events.k8s.io', resources: ['events'] },
     ],

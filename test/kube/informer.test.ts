@@ -356,6 +356,21 @@ test('reads see own writes and deletes at once', async () => {
   expect(held()).toEqual(['a@12', 'c@14']);
 });
 
+test('a kind that is not installed has no objects and is no failure; once it is installed, a minute shows it', async () => {
+  const { server, informer, clock, errors, held } = await setUp({ resource: { ...Pods, mayBeAbsent: true } });
+  (await server.next()).fail(404, 'NotFound');
+  await informer.whenSynced();
+  expect([held(), errors]).toEqual([[], []]);
+  await clock.advance(59_999);
+  expect(server.log).toHaveLength(1);
+  await clock.advance(1);
+  const watch = (await server.next()).watch();
+  watch.send('ADDED', podJson('a', 3));
+  watch.bookmark('10', { initialEventsEnd: true });
+  await until(() => held().length === 1);
+  expect(informer.staleForMs).toBe(0);
+});
+
 test('staleness counts from the last word of the server', async () => {
   const { informer, clock, sync, held } = await setUp();
   const watch = await sync();

@@ -143,11 +143,14 @@ describe('the log of a reconcile', () => {
         "child created: ServiceAccount/coder-gateway",
         "child created: Service/coder",
         "child created: Service/coder-engines",
+        "child created: NetworkPolicy/coder-engine",
+        "child created: NetworkPolicy/coder-gateway",
         "child created: PodDisruptionBudget/coder-engine",
         "child created: PodDisruptionBudget/coder-gateway",
         "child created: Deployment/coder-gateway",
         "child created: ControllerRevision/coder-ukb7x1wbp0",
         "child created: Deployment/coder-engine-0",
+        "child created: Job/coder-network-3uungm",
         "condition changed: Ready",
         "condition changed: Reconciling",
         "condition changed: Stalled",
@@ -158,6 +161,7 @@ describe('the log of a reconcile', () => {
         "condition changed: EndpointReady",
         "condition changed: Tuned",
         "condition changed: ScalingActive",
+        "condition changed: NetworkLocked",
         "condition changed: Reproducible",
       ]
     `);

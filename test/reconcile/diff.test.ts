@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { KubeObject } from '../../src/kube/index.ts';
 import { diff } from '../../src/reconcile/diff.ts';
+import { COMPONENT } from '../../src/render/index.ts';
 import { owner } from '../support/builders.ts';
 
 const ours = [
@@ -68,7 +69,8 @@ describe('diff', () => {
   });
 
   test('weights that an older revision may read are kept while asked for', () => {
-    const weights = [object('PersistentVolumeClaim', 'w'), object('Job', 'w')];
+    const labels = { [COMPONENT]: 'weights' };
+    const weights = [object('PersistentVolumeClaim', 'w', {}, { labels }), object('Job', 'w', {}, { labels })];
     expect(run([], weights, true)).toEqual([]);
     expect(run([], weights, false)).toHaveLength(2);
   });

@@ -53,7 +53,7 @@ describe('OperatorMetrics', () => {
       'qwen_coder_build_info{version="1.2.3",node_version="v24.0.0"} 1',
     ]);
     expect(counted.filter((line) => line.startsWith('qwen_coder_plans_total'))).toHaveLength(11);
-    expect(counted.filter((line) => line.startsWith('qwen_coder_watch_errors_total'))).toHaveLength(11);
+    expect(counted.filter((line) => line.startsWith('qwen_coder_watch_errors_total'))).toHaveLength(14);
     const writes = lines.filter((line) => line.startsWith('qwen_coder_writes_total'));
     expect(writes).toHaveLength(21);
     expect(writes).toContain('qwen_coder_writes_total{kind="Deployment",verb="update"} 0');

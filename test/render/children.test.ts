@@ -93,6 +93,7 @@ describe('children', () => {
     { name: 'suspend', edit: { suspend: true } },
     { name: 'scaling', edit: { scaling: { mode: 'External' } } },
     { name: 'endpoint', edit: { endpoint: { authentication: { type: 'None' }, gateway: { replicas: 1 } } } },
+    { name: 'network', edit: { network: { isolation: 'Open' } } },
     { name: 'storage.retain', edit: { storage: { retain: true } } },
   ])('$name changes no engine template', ({ edit }) => {
     expect(newRevision('coder', spec(edit), plan(), KEYS, 1).hash).toBe(

@@ -31,6 +31,8 @@ export interface SimulatorOptions {
   readonly speed?: EngineSpeed;
   /** The model's words in place of the deterministic ones. */
   readonly answer?: (conversation: Conversation) => Answer;
+  /** Whether pods keep to NetworkPolicies that let them talk to nobody; false, as with a network plugin that ignores them. */
+  readonly enforcesNetworkPolicies?: boolean;
   /** After readiness, for faults of engines that serve; 5. */
   readonly crashAfterSeconds?: number;
 }
@@ -116,6 +118,7 @@ export class Simulator {
       requestsPerSecond: 1000,
       burst: 2000,
     });
+    const server = new URL(config.getCurrentCluster()!.server);
     const directory = mkdtempSync(join(options.directory ?? tmpdir(), 'qwen-coder-simulator-'));
     const cleanUp = () => rmSync(directory, { recursive: true, force: true });
     process.once('exit', cleanUp);
@@ -131,6 +134,8 @@ export class Simulator {
       directory,
       hubUrl: hub.url,
       compileCache: join(tmpdir(), 'qwen-coder-simulator-compiled'),
+      apiServer: { host: server.hostname.replace(/^\[(.*)\]$/, '$1'), port: server.port },
+      enforcesNetworkPolicies: options.enforcesNetworkPolicies ?? false,
       defaultVersion: NEWEST,
       pull: (image) => faults.pull(image),
       image: (reference) => imageFolder(reference, directory, hub, faults),

@@ -2,6 +2,7 @@ import { kwokAnnotation } from '../../cluster/kwok.ts';
 import type { KubeClient } from '../../../src/kube/client.ts';
 import {
   ConfigMaps,
+  NetworkPolicies,
   Nodes,
   PersistentVolumeClaims,
   PersistentVolumes,
@@ -17,6 +18,7 @@ import type { VllmProcess } from '../vllm/process.ts';
 import type { ContainerLog } from './container-log.ts';
 import { type ReadValue, serviceLinks } from './environment.ts';
 import { GpuDevices } from './gpus.ts';
+import { mayTalk } from './network-rules.ts';
 import { PodWorker, type PodWorld } from './pod-worker.ts';
 
 /** What the kubelet is given from outside. */
@@ -30,9 +32,10 @@ export type KubeletOptions = Pick<
   | 'engine'
   | 'hubUrl'
   | 'compileCache'
+  | 'apiServer'
   | 'defaultVersion'
   | 'directory'
-> & { readonly client: KubeClient };
+> & { readonly client: KubeClient; readonly enforcesNetworkPolicies: boolean };
 
 /** An engine that runs in a pod. */
 export interface RunningEngine {
@@ -89,6 +92,7 @@ export class Kubelet {
     this.#world = {
       ...this.#options,
       nameServer: this.#names.url,
+      mayTalk: (pod) => this.#mayTalk(pod),
       devices: this.#devices,
       node: (name) => nodes.get(undefined, name),
       claim: (namespace, name) => claims.get(namespace, name),
@@ -214,6 +218,13 @@ export class Kubelet {
         })),
       })),
     );
+  }
+
+  async #mayTalk(pod: Pod): Promise<boolean> {
+    const { client, enforcesNetworkPolicies } = this.#options;
+    if (!enforcesNetworkPolicies) return true;
+    const { items } = await client.list(NetworkPolicies, { namespace: pod.metadata?.namespace });
+    return mayTalk(pod, items);
   }
 
   async #readyBehind(namespace: string, name: string): Promise<string[]> {

@@ -44,6 +44,9 @@ export interface PodWorld extends Omit<VolumeSource, 'claim' | 'read'> {
   readonly hubUrl: string;
   readonly nameServer: string;
   readonly compileCache: string;
+  /** Where pods reach the API server, as every container is told. */
+  readonly apiServer: { readonly host: string; readonly port: string };
+  readonly mayTalk: (pod: Pod) => Promise<boolean>;
   readonly defaultVersion: string;
   /** Where pods keep logs and volumes. */
   readonly directory: string;
@@ -280,8 +283,20 @@ export class PodWorker {
     log: ContainerLog,
     terminationMessage: (text: string) => void,
   ): Promise<ProgramContext> {
-    const { clock, node, read, faultOf, engine, hubUrl, nameServer, compileCache, defaultVersion, serviceLinks } =
-      this.#world;
+    const {
+      clock,
+      node,
+      read,
+      faultOf,
+      engine,
+      hubUrl,
+      nameServer,
+      compileCache,
+      apiServer,
+      mayTalk,
+      defaultVersion,
+      serviceLinks,
+    } = this.#world;
     const namespace = this.#pod.metadata?.namespace ?? 'default';
     const theNode = node(this.#pod.spec?.nodeName ?? '');
     const podIP = this.#podIP ?? '';
@@ -289,7 +304,8 @@ export class PodWorker {
     const own = await environment(container, { pod: this.#pod, podIP, hostIP: hostIPOf(theNode) }, (...rest) =>
       read(namespace, ...rest),
     );
-    const env = { ...links, ...own };
+    const server = { KUBERNETES_SERVICE_HOST: apiServer.host, KUBERNETES_SERVICE_PORT: apiServer.port };
+    const env = { ...server, ...links, ...own };
     const mounts = pathResolver(container, this.#folders);
     return {
       clock,
@@ -307,6 +323,7 @@ export class PodWorker {
       hubUrl,
       nameServer: `${nameServer}/${namespace}`,
       compileCache,
+      mayTalk: await mayTalk(this.#pod),
       defaultVersion,
     };
   }

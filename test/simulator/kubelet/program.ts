@@ -32,6 +32,8 @@ export interface ProgramContext {
   readonly hubUrl: string;
   /** Where a process of the pod's namespace resolves names of Services: `GET <nameServer>/<service>`. */
   readonly nameServer: string;
+  /** Whether network rules of the pod let it talk to anybody. */
+  readonly mayTalk: boolean;
   /** Folder in which Node keeps what it compiled. */
   readonly compileCache: string;
   /** vLLM of images whose tag names no version. */

@@ -2,10 +2,11 @@ import type { Clock } from '../../../src/runtime/clock.ts';
 import { type Exit, VllmProcess } from '../vllm/process.ts';
 import { imageVersion } from '../vllm/version.ts';
 import { gateway } from '../gateway-program.ts';
+import { networkProbe } from '../network-probe-program.ts';
 import { fetchWeights } from '../weights-job.ts';
 import { type Program, type ProgramContext, scriptName, scriptOption } from './program.ts';
 
-/** Runs a container: vLLM, the operator's two scripts by name, its gateway, a few shell words; anything else stays up and does nothing. */
+/** Runs a container: vLLM, the operator's two scripts by name, its gateway and its probe, a few shell words; anything else stays up and does nothing. */
 export function startProgram(context: ProgramContext): Program {
   const { command, args, image, clock } = context;
   const words = [...command, ...args];
@@ -14,6 +15,7 @@ export function startProgram(context: ProgramContext): Program {
   if (script?.name === 'wait-for-idle') return timed(clock, 0);
   if (command.length === 0 && isVllm(image)) return vllm(context, args);
   if (command.length === 0 && args[0] === 'gateway') return gateway(context);
+  if (command.length === 0 && args[0] === 'network-probe') return networkProbe(context);
   if (words[0] === 'vllm' && words[1] === 'serve') return vllm(context, words.slice(2));
   const shell = shellWords(words);
   const name = shell[0]?.split('/').at(-1);

@@ -1,0 +1,16 @@
+import { execFile } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Cluster } from './cluster.ts';
+
+const MODULE = 'sigs.k8s.io/gateway-api@v1.4.1';
+const ROUTES = 'config/crd/standard/gateway.networking.k8s.io_httproutes.yaml';
+
+/** Puts the definition of HTTPRoute into a cluster, out of its Go module. **Fails when** there is no Go. */
+export async function installHttpRoutes(cluster: Cluster): Promise<void> {
+  const { stdout } = await promisify(execFile)('go', ['mod', 'download', '-json', MODULE], { cwd: tmpdir() });
+  const { Dir: directory } = JSON.parse(stdout) as { readonly Dir: string };
+  await cluster.kubectl(['apply', '--server-side', '-f', join(directory, ROUTES)]);
+  await cluster.kubectl(['wait', '--for=condition=Established', 'crd', 'httproutes.gateway.networking.k8s.io']);
+}
