@@ -1,5 +1,5 @@
 import type { KubeClient, Secret } from '../kube/index.ts';
-import { Secrets, isConflict, isForbidden, isRejected } from '../kube/index.ts';
+import { Secrets, isAlreadyExists, isForbidden, isRejected } from '../kube/index.ts';
 import { type Installation, apiKeySecret, apiKeysRef, childNames, internalKeysSecret } from '../render/index.ts';
 import type { Clock, Log } from '../runtime/index.ts';
 import { type Facts, isFailing } from './facts.ts';
@@ -57,7 +57,7 @@ export class KeySecrets {
         await this.#options.client.create(Secrets, secret, { signal });
         log.info('child created', { object: `Secret/${secret.metadata!.name}`, reason: 'gateways mount it' });
       } catch (error) {
-        if (isConflict(error)) isTaken = true;
+        if (isAlreadyExists(error)) isTaken = true;
         else if (isRejected(error) || isForbidden(error))
           return { problem: { reason: 'ChildRejected', message: error.message } };
         else throw error;

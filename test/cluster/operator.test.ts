@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { QwenCoderSpecInput } from '../../src/api/index.ts';
 import { Deployments, type KubeObject, PersistentVolumeClaims, Services } from '../../src/kube/index.ts';
 import { CHILD_KINDS } from '../../src/reconcile/apply.ts';
+import { COMPONENT } from '../../src/render/index.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 import { World, eventually } from './world.ts';
 
@@ -119,7 +120,8 @@ describe('a name that is taken', () => {
 
   test('is left alone in every kind', async () => {
     const namespace = await world.namespace();
-    await world.apply(namespace, 'coder', {});
+    const exposed: QwenCoderSpecInput = { endpoint: { expose: { type: 'Ingress', host: 'coder.local' } } };
+    await world.apply(namespace, 'coder', exposed);
     await world.ready(namespace, 'coder');
     const children = await world.children(namespace, 'coder');
     await world.remove(namespace, 'coder');
@@ -139,10 +141,16 @@ describe('a name that is taken', () => {
       },
       'apps/v1 ControllerRevision': { revision: 1, data: {} },
       'batch/v1 Job': { spec: { suspend: true, template: podTemplate({}, 'Never') } },
+      'networking.k8s.io/v1 Ingress': {
+        spec: { defaultBackend: { service: { name: 'theirs', port: { number: 80 } } } },
+      },
+      'networking.k8s.io/v1 NetworkPolicy': { spec: { podSelector: { matchLabels: labels } } },
       'policy/v1 PodDisruptionBudget': { spec: { maxUnavailable: 1, selector: { matchLabels: labels } } },
     };
     expect(Object.keys(foreign).map((id) => id.split(' ')[1])).toEqual(
-      expect.arrayContaining(CHILD_KINDS.map(({ kind }) => kind).filter((kind) => kind !== 'Service')),
+      expect.arrayContaining(
+        CHILD_KINDS.filter(({ kind, mayBeAbsent }) => kind !== 'Service' && !mayBeAbsent).map(({ kind }) => kind),
+      ),
     );
     for (const [id, rest] of Object.entries(foreign)) {
       const [apiVersion, kind] = id.split(' ') as [string, string];
@@ -151,7 +159,7 @@ describe('a name that is taken', () => {
       await world.cluster.kubectl(['apply', '-f', '-'], {
         input: JSON.stringify({ apiVersion, kind, metadata, ...rest }),
       });
-      await world.apply(theirs, 'coder', {});
+      await world.apply(theirs, 'coder', exposed);
       const ready = await world.condition(theirs, 'coder', 'Ready', { status: 'False', reason: 'NameTaken' });
       expect(ready.message).toContain(`${kind} ${names.get(kind)} exists and belongs to someone else`);
       await world.remove(theirs, 'coder');
@@ -202,8 +210,21 @@ describe('a running resource', () => {
     await eventually(async () =>
       expect((await world.resource(namespace, 'coder'))!.status).toMatchObject({ replicas: 0, readyReplicas: 0 }),
     );
-    const rest = ['ControllerRevision', 'Deployment', 'PodDisruptionBudget', 'Service', 'ServiceAccount'];
-    await eventually(async () => expect(kinds(await world.children(namespace, 'coder'))).toEqual(rest));
+    const rest = [
+      'ControllerRevision',
+      'Deployment',
+      'NetworkPolicy',
+      'PodDisruptionBudget',
+      'Service',
+      'ServiceAccount',
+    ];
+    await eventually(async () => {
+      const children = await world.children(namespace, 'coder');
+      expect(kinds(children)).toEqual(expect.arrayContaining(rest));
+      expect(
+        children.filter(({ kind, metadata }) => kind === 'Pod' && metadata!.labels![COMPONENT] === 'engine'),
+      ).toEqual([]);
+    });
     await world.apply(namespace, 'coder', { ...image, suspend: false });
     await world.ready(namespace, 'coder');
     expect((await world.resource(namespace, 'coder'))!.status!.revisions).toEqual(before);
@@ -288,8 +309,13 @@ describe('bad input', () => {
     },
     {
       name: 'a field that is not effective yet',
+      spec: { rollout: { strategy: 'Surge' } },
+      message: /spec\.rollout\.strategy is not effective in this version of the operator; remove it/,
+    },
+    {
+      name: 'an Ingress without a host',
       spec: { endpoint: { expose: { type: 'Ingress' } } },
-      message: /spec\.endpoint\.expose is not effective in this version of the operator; remove it/,
+      message: /spec\.endpoint\.expose\.host is what an Ingress tells endpoints apart by/,
     },
     { name: 'a name that is too long', spec: {}, message: /at most 40 lower case letters/ },
   ];
@@ -321,9 +347,7 @@ describe('bad input', () => {
       reason: 'ManagedArgument',
     });
     expect(planned.message).toContain('spec.engine.args[0]');
-    expect(await world.children(namespace, 'coder')).not.toContainEqual(
-      expect.objectContaining({ kind: 'Deployment' }),
-    );
+    expect(await world.client.get(Deployments, { namespace, name: 'coder-engine-0' })).toBeUndefined();
   });
 
   test('a GPU product that nobody has is named with the products that are there', async () => {

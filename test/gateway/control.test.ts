@@ -95,7 +95,7 @@ describe('the stream between operator and gateway', () => {
     ends.push(() => socket.destroy());
     socket.on('error', () => {}).resume();
     socket.write(
-      `POST /control HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${KEY}\r\nx-qwencoder-epoch: 1\r\ntransfer-encoding: chunked\r\n\r\n`,
+      `POST /control HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${KEY}\r\nx-qwencoder-epoch: 1\r\nconnection: upgrade\r\nupgrade: qwencoder-control\r\n\r\n`,
     );
     await expect.poll(() => links, { timeout: 5000 }).toEqual([true, false]);
   });
@@ -117,10 +117,15 @@ describe('the stream between operator and gateway', () => {
     { name: 'a wrong key', request: 'POST /control', key: 'wrong', status: 401 },
     { name: 'another path', request: 'POST /', key: KEY, status: 404 },
     { name: 'another method', request: 'GET /control', key: KEY, status: 404 },
-  ])('$name is answered $status', async ({ request, key, status }) => {
+    { name: 'another protocol', request: 'POST /control', key: KEY, protocol: 'h2c', status: 426 },
+    { name: 'a request that stays with HTTP', request: 'POST /control', key: KEY, protocol: '', status: 426 },
+  ])('$name is answered $status', async ({ request, key, protocol = 'qwencoder-control', status }) => {
     const { links, port } = await serve();
     const socket = connect(port, '127.0.0.1');
-    socket.write(`${request} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${key}\r\nx-qwencoder-epoch: 1\r\n\r\n`);
+    const upgrade = protocol && `connection: upgrade\r\nupgrade: ${protocol}\r\n`;
+    socket.write(
+      `${request} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${key}\r\nx-qwencoder-epoch: 1\r\n${upgrade}\r\n`,
+    );
     expect(await text(socket)).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
     expect(links).toEqual([]);
   });
@@ -131,7 +136,7 @@ describe('the stream between operator and gateway', () => {
     const line = '{"endpoints":[{"id":"1"}]}\n';
     socket.resume();
     socket.write(
-      `POST /control HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${KEY}\r\nx-qwencoder-epoch: 1\r\ntransfer-encoding: chunked\r\n\r\n${line.length.toString(16)}\r\n${line}\r\n`,
+      `POST /control HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${KEY}\r\nx-qwencoder-epoch: 1\r\nconnection: upgrade\r\nupgrade: qwencoder-control\r\n\r\n${line}`,
     );
     await expect.poll(() => links).toEqual([true, false]);
     expect(told).toEqual([]);

@@ -1,7 +1,8 @@
-import { PassThrough } from 'node:stream';
-import { request } from 'undici';
+import { request } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Clock } from '../../runtime/clock.ts';
-import { BEAT_MS, CONTROL_PATH, EPOCH_HEADER, Lines, Load, SILENCE_MS, type State } from './protocol.ts';
+import { LineStream } from './line-stream.ts';
+import { CONTROL_PATH, CONTROL_PROTOCOL, EPOCH_HEADER, Load, type State } from './protocol.ts';
 
 export interface ControlClientOptions {
   readonly clock: Clock;
@@ -14,6 +15,7 @@ export interface ControlClientOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
+const OPEN_MS = 10_000;
 const FIRST_RETRY_MS = 250;
 const LONGEST_RETRY_MS = 10_000;
 
@@ -27,7 +29,7 @@ export class ControlClient {
   readonly #options: ControlClientOptions;
   readonly #stop = new AbortController();
   #state: string | undefined;
-  #stream: PassThrough | undefined;
+  #stream: LineStream | undefined;
 
   constructor(options: ControlClientOptions) {
     this.#options = options;
@@ -51,7 +53,7 @@ export class ControlClient {
   }
 
   tell(state: State): void {
-    const line = `${JSON.stringify(state)}\n`;
+    const line = JSON.stringify(state);
     if (line === this.#state) return;
     this.#state = line;
     this.#stream?.write(line);
@@ -62,43 +64,59 @@ export class ControlClient {
   }
 
   async #connect(onHeard: () => void): Promise<void> {
-    const { clock, url, key, epoch, onLoad } = this.#options;
-    const broken = new AbortController();
-    const stream = new PassThrough();
-    stream.write(this.#state ?? '\n');
-    this.#stream = stream;
-    let heardMs = clock.monotonic();
-    let cancel = (): void => {};
-    const beat = (): void => {
-      if (clock.monotonic() - heardMs >= SILENCE_MS) broken.abort(new Error(`silent for ${SILENCE_MS / 1000} s`));
-      stream.write('\n');
-      cancel = clock.schedule(BEAT_MS, beat);
-    };
-    beat();
-    try {
-      const { statusCode, body } = await request(`${url}${CONTROL_PATH}`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${key}`, [EPOCH_HEADER]: String(epoch) },
-        body: stream,
-        signal: AbortSignal.any([broken.signal, this.#stop.signal]),
-        headersTimeout: SILENCE_MS,
-        bodyTimeout: 0,
-      });
-      if (statusCode !== 200) {
-        await body.dump();
-        throw new Error(`the gateway answers ${statusCode}`);
-      }
-      const lines = new Lines();
-      body.setEncoding('utf8');
-      for await (const chunk of body) {
-        heardMs = clock.monotonic();
+    const { clock, onLoad } = this.#options;
+    const { signal } = this.#stop;
+    const socket = await this.#open();
+    const ended = Promise.withResolvers<void>();
+    const stream = new LineStream(socket, {
+      clock,
+      onLine: (line) => {
         onHeard();
-        for (const line of lines.push(chunk as string)) onLoad(Load.parse(JSON.parse(line)));
-      }
+        onLoad(Load.parse(JSON.parse(line)));
+      },
+      onEnd: (reason) => (reason ? ended.reject(reason) : ended.resolve()),
+    });
+    const close = (): void => stream.close();
+    signal.addEventListener('abort', close, { once: true });
+    if (signal.aborted) close();
+    this.#stream = stream;
+    if (this.#state !== undefined) stream.write(this.#state);
+    try {
+      await ended.promise;
+      throw new Error('the gateway has closed the stream');
     } finally {
-      cancel();
       this.#stream = undefined;
-      stream.destroy();
+      signal.removeEventListener('abort', close);
     }
+  }
+
+  /** A connection that has left HTTP. **Fails when** the gateway does not answer, or answers otherwise. */
+  #open(): Promise<Duplex> {
+    const { clock, url, key, epoch } = this.#options;
+    const late = new AbortController();
+    const cancel = clock.schedule(OPEN_MS, () => late.abort(new Error(`no answer within ${OPEN_MS / 1000} s`)));
+    const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
+    request(`${url}${CONTROL_PATH}`, {
+      method: 'POST',
+      agent: false,
+      headers: {
+        authorization: `Bearer ${key}`,
+        [EPOCH_HEADER]: String(epoch),
+        connection: 'Upgrade',
+        upgrade: CONTROL_PROTOCOL,
+      },
+      signal: AbortSignal.any([late.signal, this.#stop.signal]),
+    })
+      .once('upgrade', (_, socket, head) => {
+        socket.unshift(head);
+        resolve(socket);
+      })
+      .once('response', (response) => {
+        response.resume();
+        reject(new Error(`the gateway answers ${response.statusCode}`));
+      })
+      .once('error', (error) => reject(late.signal.aborted ? (late.signal.reason as Error) : error))
+      .end();
+    return promise.finally(cancel);
   }
 }

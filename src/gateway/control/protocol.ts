@@ -1,7 +1,11 @@
 import * as z from 'zod';
 
-/** Path and port are the gateway's; one JSON object a line goes each way for as long as the stream lasts. */
+/**
+ * The gateway's. The operator asks there to leave HTTP (RFC 9110, 7.8); from then on one JSON object a line goes each way. A request whose
+ * body is the stream would cost the operator three times the memory: 48 KiB a gateway.
+ */
 export const CONTROL_PATH = '/control';
+export const CONTROL_PROTOCOL = 'qwencoder-control';
 /** Tells which leader speaks: the Lease's number of transitions, which only grows. */
 export const EPOCH_HEADER = 'x-qwencoder-epoch';
 
@@ -40,23 +44,3 @@ export const Load = z.strictObject({
   firstMs: z.number(),
 });
 export type Load = z.output<typeof Load>;
-
-/** A stream that is silent for so long is dead; each side says something three times as often. */
-export const SILENCE_MS = 15_000;
-export const BEAT_MS = 5000;
-
-/** Longest line: some hundred replicas. */
-const MOST_CHARACTERS = 1 << 20;
-
-/** Cuts text into lines. **Fails when** a line is longer than 1 MiB. */
-export class Lines {
-  #rest = '';
-
-  *push(chunk: string): Generator<string> {
-    const lines = (this.#rest + chunk).split('\n');
-    this.#rest = lines.pop()!;
-    if (this.#rest.length > MOST_CHARACTERS) throw new Error('a line is too long');
-    // An empty line says that the other side lives.
-    for (const line of lines) if (line !== '') yield line;
-  }
-}

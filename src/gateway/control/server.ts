@@ -1,9 +1,11 @@
 import { hash, timingSafeEqual } from 'node:crypto';
-import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import { type IncomingMessage, STATUS_CODES, type Server, createServer } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Clock } from '../../runtime/clock.ts';
 import { listen } from '../../runtime/listen.ts';
 import type { Log } from '../../runtime/log.ts';
-import { BEAT_MS, CONTROL_PATH, EPOCH_HEADER, Lines, type Load, SILENCE_MS, State } from './protocol.ts';
+import { LineStream } from './line-stream.ts';
+import { CONTROL_PATH, CONTROL_PROTOCOL, EPOCH_HEADER, type Load, State } from './protocol.ts';
 
 export interface ControlServerOptions {
   readonly clock: Clock;
@@ -19,10 +21,7 @@ export interface ControlServerOptions {
 /** How often the load is told while it changes. */
 const LOAD_MS = 250;
 
-interface Link {
-  readonly epoch: number;
-  readonly close: () => void;
-}
+const REFUSALS = { key: 401, path: 404, epoch: 409, upgrade: 426 } as const;
 
 /**
  * Where the operator's leader connects to a gateway.
@@ -34,17 +33,27 @@ export class ControlServer {
   readonly #options: ControlServerOptions;
   readonly #server: Server;
   readonly #key: Buffer;
-  #link: Link | undefined;
+  #link: LineStream | undefined;
   #epoch = 0;
 
   constructor(options: ControlServerOptions) {
     this.#options = options;
     this.#key = hash('sha256', `Bearer ${options.key}`, 'buffer');
-    // The request is the stream, so it takes as long as it takes.
+    // Whatever does not ask to leave HTTP is told why it is not heard.
     this.#server = createServer(
-      { requestTimeout: 0, headersTimeout: 10_000, maxHeaderSize: 8192 },
-      (request, response) => this.#handle(request, response),
+      { requestTimeout: 10_000, headersTimeout: 10_000, maxHeaderSize: 8192 },
+      (request, response) => {
+        const refusal = this.#refusal(request) ?? REFUSALS.upgrade;
+        response.writeHead(refusal, { connection: 'close' }).end();
+      },
     );
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      const refusal = this.#refusal(request);
+      socket.unshift(head);
+      if (refusal === undefined) return this.#serve(socket, Number(request.headers[EPOCH_HEADER]));
+      socket.on('error', () => {});
+      socket.end(`HTTP/1.1 ${refusal} ${STATUS_CODES[refusal]}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+    });
     this.#server.maxConnections = 16;
   }
 
@@ -55,65 +64,47 @@ export class ControlServer {
   close(): void {
     this.#server.close();
     this.#server.closeAllConnections();
+    this.#link?.close();
   }
 
-  #handle(request: IncomingMessage, response: ServerResponse): void {
-    const refuse = (status: number): void => void response.writeHead(status, { connection: 'close' }).end();
-    const given = hash('sha256', request.headers.authorization ?? '', 'buffer');
-    if (!timingSafeEqual(given, this.#key)) return refuse(401);
-    if (request.method !== 'POST' || request.url !== CONTROL_PATH) return refuse(404);
-    const epoch = Number(request.headers[EPOCH_HEADER]);
-    if (!Number.isSafeInteger(epoch) || epoch < this.#epoch) return refuse(409);
+  /** The status that a request gets which is not let in. */
+  #refusal({ method, url, headers }: IncomingMessage): number | undefined {
+    const given = hash('sha256', headers.authorization ?? '', 'buffer');
+    if (!timingSafeEqual(given, this.#key)) return REFUSALS.key;
+    if (method !== 'POST' || url !== CONTROL_PATH) return REFUSALS.path;
+    if (headers.upgrade !== CONTROL_PROTOCOL) return REFUSALS.upgrade;
+    const epoch = Number(headers[EPOCH_HEADER]);
+    return Number.isSafeInteger(epoch) && epoch >= this.#epoch ? undefined : REFUSALS.epoch;
+  }
+
+  #serve(socket: Duplex, epoch: number): void {
+    const { clock, log, tell, onLink, load } = this.#options;
     this.#epoch = epoch;
     this.#link?.close();
-    this.#serve(request, response, epoch);
-  }
-
-  #serve(request: IncomingMessage, response: ServerResponse, epoch: number): void {
-    const { clock, log, tell, onLink, load } = this.#options;
-    let heardMs = clock.monotonic();
-    let said = '';
-    let saidMs = heardMs;
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: ${CONTROL_PROTOCOL}\r\n\r\n`);
     let cancel: (() => void) | undefined;
-    const close = (): void => {
-      cancel?.();
-      response.destroy();
-      if (this.#link !== link) return;
-      this.#link = undefined;
-      log.info('the operator is gone; the last endpoints stay', { epoch });
-      onLink(false);
-    };
-    const link: Link = { epoch, close };
-    this.#link = link;
-    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-    response.flushHeaders();
+    const stream = new LineStream(socket, {
+      clock,
+      onLine: (line) => tell(State.parse(JSON.parse(line))),
+      onEnd: (reason) => {
+        cancel?.();
+        if (reason) log.warn('the stream to the operator broke', { epoch, error: reason });
+        if (this.#link !== stream) return;
+        this.#link = undefined;
+        log.info('the operator is gone; the last endpoints stay', { epoch });
+        onLink(false);
+      },
+    });
+    this.#link = stream;
+    let said = '';
     const report = (): void => {
-      const now = clock.monotonic();
-      if (now - heardMs >= SILENCE_MS) return close();
       const line = JSON.stringify(load());
-      if (line !== said || now - saidMs >= BEAT_MS) {
-        response.write(line === said ? '\n' : `${line}\n`);
-        said = line;
-        saidMs = now;
-      }
+      if (line !== said) stream.write(line);
+      said = line;
       cancel = clock.schedule(LOAD_MS, report);
     };
-    report();
-    const lines = new Lines();
-    request.setEncoding('utf8');
-    request.on('data', (chunk: string) => {
-      heardMs = clock.monotonic();
-      try {
-        for (const line of lines.push(chunk)) tell(State.parse(JSON.parse(line)));
-      } catch (error) {
-        log.error('the operator said something that cannot be understood', { error });
-        close();
-      }
-    });
-    request.once('error', close);
-    request.once('end', close);
-    response.once('close', close);
     log.info('the operator is here', { epoch });
     onLink(true);
+    report();
   }
 }
