@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { KubeConfig } from '@kubernetes/client-node';
-import { KubeClient, type KubeObject, type Resource } from '../../src/kube/index.ts';
+import { KubeClient, type KubeObject, type Resource, Secrets } from '../../src/kube/index.ts';
 import { CHILD_KINDS, Resources } from '../../src/reconcile/apply.ts';
 import { systemClock } from '../../src/runtime/index.ts';
 import { processFigures } from './process-figures.ts';
@@ -47,7 +47,8 @@ if (import.meta.main) {
     for (let line = lines[next++]; line !== undefined; line = lines[next++]) {
       for (const object of JSON.parse(line) as KubeObject[]) {
         const resource = resources.get(object.kind!);
-        if (resource) await client.apply(resource, object, { fieldManager: 'floor' });
+        if (object.kind === Secrets.kind) await client.create(Secrets, object);
+        else if (resource) await client.apply(resource, object, { fieldManager: 'floor' });
         else await client.applyStatus(Resources, object, { fieldManager: 'floor-status' });
         applies += 1;
       }

@@ -7,12 +7,13 @@ import type { KubeClient } from '../../src/kube/index.ts';
 import { Deployments, Informer, type KubeObject, Namespaces, Pods } from '../../src/kube/index.ts';
 import { operatorOptions } from '../../src/options.ts';
 import { CHILD_KINDS, Resources } from '../../src/reconcile/apply.ts';
-import { MANAGED_SELECTOR } from '../../src/render/index.ts';
+import { COMPONENT, MANAGED_SELECTOR } from '../../src/render/index.ts';
 import { systemClock } from '../../src/runtime/index.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import { OPERATOR_NAMESPACE, installOperator } from '../cluster/operator-process.ts';
 import { AuditLog, type Write, countByKind, isLease } from './audit-log.ts';
 import type { FloorAnswer } from './floor-loop.ts';
+import { GatewayEnds } from './gateway-ends.ts';
 import { watchLoad } from './load.ts';
 import { MeasuredOperator, type Program, findProgram } from './measured-operator.ts';
 import { GPUS_PER_ENGINE, measuredSpec, renderedChildren } from './rendered.ts';
@@ -48,6 +49,10 @@ interface Options {
 
 /** H100s a node. */
 const GPUS_PER_NODE = 8;
+/** Pods of a resource that need no GPU: two gateways, and the network probe. */
+const SMALL_PODS = 3;
+/** Of the 110 that a kubelet takes. */
+const PODS_PER_NODE = 100;
 /** Creates of resources that are under way at once. */
 const CREATORS = 32;
 /** Nothing written for so long, with an empty queue, is the end of the work. */
@@ -116,6 +121,7 @@ class ReconcileBench {
   readonly #audit: AuditLog;
   readonly #results: Record<string, unknown> = {};
   readonly #rows: [string, string][] = [];
+  readonly #gateways: GatewayEnds;
   #operator: MeasuredOperator;
   #statuses: StatusWatch | undefined;
 
@@ -125,7 +131,9 @@ class ReconcileBench {
     client: KubeClient,
     kubeconfig: string,
     operator: MeasuredOperator,
+    gateways: GatewayEnds,
   ) {
+    this.#gateways = gateways;
     this.#options = options;
     this.#cluster = cluster;
     this.#client = client;
@@ -136,18 +144,20 @@ class ReconcileBench {
 
   static async start(options: Options): Promise<ReconcileBench> {
     const gpuNodes = Math.ceil((options.resources * GPUS_PER_ENGINE) / GPUS_PER_NODE);
+    const cpuNodes = Math.ceil((options.resources * SMALL_PODS) / PODS_PER_NODE);
     const cluster = await Cluster.start({
       podsRun: 'kwok',
-      nodes: options.running ? `${GPUS_PER_NODE}xH100-80GB*${gpuNodes}` : `${GPUS_PER_ENGINE}xH100-80GB`,
+      nodes: `${options.running ? `${GPUS_PER_NODE}xH100-80GB*${gpuNodes}` : `${GPUS_PER_ENGINE}xH100-80GB`},CPU*${cpuNodes}`,
       auditLog: true,
       log: say,
     });
     try {
       const client = unlimitedClient(cluster.kubeconfigPath, 'bench');
       const kubeconfig = await installOperator(cluster);
+      const gateways = await GatewayEnds.start();
       const operator = await startOperator(options, kubeconfig);
       await operator.entered('leading');
-      return new ReconcileBench(options, cluster, client, kubeconfig, operator);
+      return new ReconcileBench(options, cluster, client, kubeconfig, operator, gateways);
     } catch (error) {
       await cluster.stop();
       throw error;
@@ -415,6 +425,7 @@ class ReconcileBench {
     await this.#audit.close();
     await this.#client.close();
     await this.#cluster.stop();
+    this.#gateways.stop();
   }
 
   #record(results: Readonly<Record<string, unknown>>): void {
@@ -473,7 +484,7 @@ class ReconcileBench {
       metadata: { namespace: '', name: 'coder', uid: '' },
     } as unknown as QwenCoderDeployment;
     const expected = countBy(renderedChildren(someone).map(({ kind }) => kind!));
-    for (const resource of CHILD_KINDS) {
+    for (const resource of CHILD_KINDS.filter(({ mayBeAbsent }) => !mayBeAbsent)) {
       let count = 0;
       for (const namespace of namespaces) {
         const { items } = await this.#client.list(resource, { namespace, labelSelector: MANAGED_SELECTOR });
@@ -493,6 +504,8 @@ class ReconcileBench {
       `/apis/apps/v1/namespaces/${namespace}/replicasets`,
       `/api/v1/namespaces/${namespace}/pods?gracePeriodSeconds=0`,
       `/api/v1/namespaces/${namespace}/services`,
+      `/apis/batch/v1/namespaces/${namespace}/jobs?propagationPolicy=Background`,
+      `/apis/networking.k8s.io/v1/namespaces/${namespace}/networkpolicies`,
       `/apis/policy/v1/namespaces/${namespace}/poddisruptionbudgets`,
       `/apis/apps/v1/namespaces/${namespace}/controllerrevisions`,
       `/apis/events.k8s.io/v1/namespaces/${namespace}/events`,
@@ -518,7 +531,7 @@ class ReconcileBench {
     const pods = new Informer<KubeObject & { status?: { conditions?: { type: string; status: string }[] } }>({
       client: this.#client,
       resource: Pods,
-      labelSelector: MANAGED_SELECTOR,
+      labelSelector: `${MANAGED_SELECTOR},${COMPONENT}=engine`,
       onChange: ({ object }) => {
         if (!object.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True')) return;
         ready.add(object.metadata!.uid!);

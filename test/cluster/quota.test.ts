@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { QwenCoderSpecInput } from '../../src/api/index.ts';
 import { ResourceQuotas } from '../../src/kube/index.ts';
+import { COMPONENT } from '../../src/render/index.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 import { World } from './world.ts';
 
@@ -37,8 +38,11 @@ test('a quota that no replica fits under is told before anything is fetched, and
     candidate: 'FP8 on 2x H100-80GB',
     reason: 'needs 2 GPUs; ResourceQuota gpus allows the namespace 1',
   });
-  const made = (await world.children(namespace, 'coder')).map(({ kind }) => kind);
-  for (const kind of ['PersistentVolumeClaim', 'Job', 'Deployment', 'Pod']) expect(made).not.toContain(kind);
+  const made = (await world.children(namespace, 'coder')).filter(({ metadata }) =>
+    ['engine', 'weights'].includes(metadata!.labels![COMPONENT]!),
+  );
+  const kinds = made.map(({ kind }) => kind);
+  for (const kind of ['PersistentVolumeClaim', 'Job', 'Deployment', 'Pod']) expect(kinds).not.toContain(kind);
 
   await allow(namespace, 2);
   expect(await world.ready(namespace, 'coder', 60_000)).toMatchObject({ reason: 'Serving' });

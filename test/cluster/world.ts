@@ -181,7 +181,7 @@ export class World {
     return this.condition(namespace, name, 'Ready', { status: 'True' }, within);
   }
 
-  /** Nothing is under way any more, and where engines serve, they have been measured. */
+  /** Nothing is under way any more; the network has been probed, and where engines serve, they have been measured. */
   async settled(namespace: string, name: string): Promise<void> {
     await this.condition(namespace, name, 'Reconciling', { status: 'False' });
     await eventually(async () => {
@@ -189,6 +189,7 @@ export class World {
       const isServing = condition(conditions, 'Ready')?.status === 'True';
       if (isServing && condition(conditions, 'Tuned')?.reason === 'Trying')
         throw new Error(`${name} is not measured yet`);
+      if (condition(conditions, 'NetworkLocked')?.reason === 'Probing') throw new Error(`${name} is not probed yet`);
     }, 30_000);
   }
 

@@ -148,7 +148,7 @@ describe('the log of a reconcile', () => {
         "child created: PodDisruptionBudget/coder-engine",
         "child created: PodDisruptionBudget/coder-gateway",
         "child created: Deployment/coder-gateway",
-        "child created: ControllerRevision/coder-ukb7x1wbp0",
+        "child created: ControllerRevision/coder-v9gyfbd0ak",
         "child created: Deployment/coder-engine-0",
         "child created: Job/coder-network-3uungm",
         "condition changed: Ready",

@@ -55,7 +55,7 @@ describe('OperatorMetrics', () => {
     expect(counted.filter((line) => line.startsWith('qwen_coder_plans_total'))).toHaveLength(11);
     expect(counted.filter((line) => line.startsWith('qwen_coder_watch_errors_total'))).toHaveLength(14);
     const writes = lines.filter((line) => line.startsWith('qwen_coder_writes_total'));
-    expect(writes).toHaveLength(21);
+    expect(writes).toHaveLength(30);
     expect(writes).toContain('qwen_coder_writes_total{kind="Deployment",verb="update"} 0');
   });
 
