@@ -108,7 +108,7 @@ describe('the endpoint', () => {
       expect([answer.status, await answer.text]).toEqual([503, expect.stringContaining('The endpoint is suspended')]);
     });
     await world.apply(namespace, 'coder', { ...image, suspend: false });
-    expect((await chat(host, key)).status).toBe(200);
+    await eventually(async () => expect((await chat(host, key)).status).toBe(200));
   });
 
   test('holds requests while the first engine starts', async () => {
@@ -221,7 +221,7 @@ describe('an HTTPRoute', () => {
       await answer(condition('False', 'NotAllowedByListeners', 'no listener takes routes of this namespace'));
       const { message } = await world.condition(namespace, 'coder', 'EndpointReady', { status: 'False' }, 2000);
       expect(message).toBe(
-        'The HTTPRoute is not taken. Gateway public: NotAllowedByListeners: No listener takes routes of this namespace.',
+        'The HTTPRoute is not taken. Gateway public: NotAllowedByListeners: no listener takes routes of this namespace.',
       );
     }, 90_000);
     await answer(condition('True', 'Accepted', ''));
