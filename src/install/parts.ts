@@ -1,8 +1,9 @@
 import { ApiObject, App, Chart } from 'cdk8s';
 import * as k8s from 'cdk8s-plus-28/lib/imports/k8s.js';
 import { customResourceDefinition } from '../api/index.ts';
-import { COMPONENT, calibrationsName, operatorSecretName } from '../render/index.ts';
+import { calibrationsName, operatorSecretName } from '../render/index.ts';
 import { type Program, operatorDeployment } from './deployment.ts';
+import { EGRESS } from './egress.ts';
 import { type Identity, selector } from './identity.ts';
 import { ACCOUNTING_RULES, SERVING_RULES, calibrationRules, leaseRules, secretRules } from './rules.ts';
 
@@ -101,7 +102,7 @@ export const serviceMonitor: Part = (chart, who) =>
     spec: { selector: { matchLabels: selector(who) }, endpoints: [{ port: 'metrics', interval: '30s' }] },
   });
 
-/** Scrapes in, calls of the API server and of engines out. The kubelet's probes come from the node, which policies let through. */
+/** Scrapes in; calls of the API server, of engines and of gateways out. The kubelet's probes come from the node, which policies let through. */
 export const networkPolicy: Part = (chart, who) =>
   new k8s.KubeNetworkPolicy(chart, 'networkpolicy', {
     metadata: { name: who.name, namespace: who.namespace },
@@ -109,14 +110,10 @@ export const networkPolicy: Part = (chart, who) =>
       podSelector: { matchLabels: selector(who) },
       policyTypes: ['Ingress', 'Egress'],
       ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ port: k8s.IntOrString.fromString('http') }] }],
-      egress: [
-        { ports: [443, 6443].map((port) => ({ port: k8s.IntOrString.fromNumber(port) })) },
-        // Engines, wherever they run, tell how much memory they found and whether they work.
-        {
-          to: [{ namespaceSelector: {}, podSelector: { matchLabels: { [COMPONENT]: 'engine' } } }],
-          ports: [{ port: k8s.IntOrString.fromNumber(8000) }],
-        },
-      ],
+      egress: EGRESS.map(({ ports, ...rule }) => ({
+        ...rule,
+        ports: ports.map(({ port }) => ({ port: k8s.IntOrString.fromNumber(port) })),
+      })),
     },
   });
 

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { Options } from '../options.ts';
+import { EGRESS } from './egress.ts';
 
 const object = z.looseObject({});
 const namespaceName = z
@@ -103,7 +104,9 @@ export const Values = z.strictObject({
       enabled: z
         .boolean()
         .default(false)
-        .describe('Let nothing into the operator but scrapes, and nothing out but calls of the API server.'),
+        .describe(
+          'Let nothing into the operator but scrapes, and nothing out but calls of the API server, of engines and of gateways.',
+        ),
       // An empty list would mean everybody.
       metricsFrom: z
         .array(object)
@@ -113,15 +116,9 @@ export const Values = z.strictObject({
       egress: z
         .array(object)
         .min(1)
-        .default([
-          { ports: [{ port: 443 }, { port: 6443 }] },
-          {
-            to: [{ namespaceSelector: {}, podSelector: { matchLabels: { 'app.kubernetes.io/component': 'engine' } } }],
-            ports: [{ port: 8000 }],
-          },
-        ])
+        .default([...EGRESS])
         .describe(
-          'Rules that reach the API server, by port when unset, because its address differs from cluster to cluster; and engines, which tell how much memory they found.',
+          'Rules that reach the API server, by port when unset, because its address differs from cluster to cluster; engines, which tell how much memory they found; and gateways, which are told of engines.',
         ),
     })
     .prefault({}),
