@@ -1,7 +1,15 @@
 import { ApiObject, App, Chart } from 'cdk8s';
 import * as k8s from 'cdk8s-plus-28/lib/imports/k8s.js';
 import { customResourceDefinition } from '../api/index.ts';
-import { calibrationsName, operatorSecretName } from '../render/index.ts';
+import {
+  COMPONENT,
+  type Component,
+  MANAGED_BY,
+  OPERATOR,
+  RESOURCE,
+  calibrationsName,
+  operatorSecretName,
+} from '../render/index.ts';
 import { type Program, operatorDeployment } from './deployment.ts';
 import { EGRESS } from './egress.ts';
 import { type Identity, selector } from './identity.ts';
@@ -100,6 +108,31 @@ export const serviceMonitor: Part = (chart, who) =>
     kind: 'ServiceMonitor',
     metadata: { name: who.name, namespace: who.namespace },
     spec: { selector: { matchLabels: selector(who) }, endpoints: [{ port: 'metrics', interval: '30s' }] },
+  });
+
+/** Scrapes the gateways of all resources, and says of each series which resource it is of. */
+export const podMonitor: Part = (chart, who) =>
+  new ApiObject(chart, 'podmonitor', {
+    apiVersion: 'monitoring.coreos.com/v1',
+    kind: 'PodMonitor',
+    metadata: { name: `${who.name}-gateways`, namespace: who.namespace },
+    spec: {
+      namespaceSelector: { any: true },
+      selector: { matchLabels: { [MANAGED_BY]: OPERATOR, [COMPONENT]: 'gateway' satisfies Component } },
+      podMetricsEndpoints: [
+        {
+          port: 'metrics',
+          interval: '30s',
+          relabelings: [
+            { sourceLabels: ['__meta_kubernetes_namespace'], targetLabel: 'resource_namespace' },
+            {
+              sourceLabels: [`__meta_kubernetes_pod_label_${RESOURCE.replaceAll(/\W/g, '_')}`],
+              targetLabel: 'resource_name',
+            },
+          ],
+        },
+      ],
+    },
   });
 
 /** Scrapes in; calls of the API server, of engines and of gateways out. The kubelet's probes come from the node, which policies let through. */

@@ -76,6 +76,16 @@ export const Values = z.strictObject({
       labels: object.default({}).describe('Labels by which your Prometheus selects it.'),
     })
     .prefault({}),
+  podMonitor: z
+    .strictObject({
+      enabled: z
+        .boolean()
+        .default(false)
+        .describe('Make a PodMonitor for the gateways of all resources; needs the Prometheus operator.'),
+      interval: z.string().default('30s').describe('How often it scrapes.'),
+      labels: object.default({}).describe('Labels by which your Prometheus selects it.'),
+    })
+    .prefault({}),
   monitoring: z
     .strictObject({
       prometheusRule: z

@@ -12,6 +12,8 @@ import { Cluster } from './cluster.ts';
 import { Deployed } from './deployed.ts';
 import { Helm } from './helm.ts';
 import { writeSchemas } from './openapi.ts';
+import { definePrometheusKinds } from './prometheus-operator.ts';
+import { promtool } from './promtool.ts';
 import { eventually } from './world.ts';
 
 const { version } = packageJson;
@@ -38,6 +40,7 @@ beforeAll(async () => {
     clock: scaledClock(20),
     loadSeconds: 10,
   });
+  await definePrometheusKinds(cluster);
   helm = await Helm.for(cluster);
   program = await bundle('image');
   // An API server that was built from modules does not know its version.
@@ -92,6 +95,12 @@ describe('what the chart renders', () => {
         tolerations: [{ key: 'infra', operator: 'Exists' }],
         crds: { keep: false },
         networkPolicy: { enabled: true },
+        serviceMonitor: { enabled: true, interval: '15s', labels: { release: 'prometheus' } },
+        podMonitor: { enabled: true, interval: '15s', labels: { release: 'prometheus' } },
+        monitoring: {
+          prometheusRule: { enabled: true, labels: { release: 'prometheus' }, runbook: 'https://wiki.local/on-call' },
+          dashboard: { enabled: true, labels: { folder: 'gpu' } },
+        },
       },
     },
   ];
@@ -111,9 +120,38 @@ describe('what the chart renders', () => {
     );
   });
 
-  test('those schemas refuse a field that does not exist', async () => {
-    const misspelt = 'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: x}\nautomountToken: true\n';
-    await expect(helm.kubeconform(await schemas(), misspelt)).rejects.toThrow(/automountToken/);
+  test.each([
+    ['automountToken', 'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: x}\nautomountToken: true\n'],
+    [
+      'intervall',
+      'apiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nmetadata: {name: x}\nspec: {selector: {}, podMetricsEndpoints: [{port: a, intervall: 1s}]}\n',
+    ],
+  ])('those schemas refuse a field that does not exist: %s', async (field, misspelt) => {
+    await expect(helm.kubeconform(await schemas(), misspelt)).rejects.toThrow(new RegExp(field));
+  });
+
+  test('has rules that Prometheus takes, and they lead to the runbook that was named', async () => {
+    const rule = await rendered('PrometheusRule', cases[1]!.values);
+    const path = join(cluster.directory, 'rules.yaml');
+    await writeFile(path, JSON.stringify(rule['spec']));
+    expect(await promtool('check', 'rules', path)).toContain('SUCCESS');
+    expect(await readFile(path, 'utf8')).toContain('"https://wiki.local/on-call#qwencoderendpointdown"');
+  });
+
+  test('has the dashboard as one file of JSON, under the labels that its sidecar looks for', async () => {
+    const { metadata, data } = await rendered('ConfigMap', cases[1]!.values, `${RELEASE}-dashboard`);
+    expect(JSON.parse((data as Record<string, string>)['qwen-coder-operator.json']!)).toMatchObject({
+      uid: 'qwen-coder-operator',
+    });
+    expect(metadata.labels).toMatchObject({ folder: 'gpu', 'app.kubernetes.io/instance': RELEASE });
+  });
+
+  test.each<{ name: string; namespaces: string[]; selector: object }>([
+    { name: 'of the namespaces that are served', namespaces, selector: { matchNames: namespaces } },
+    { name: 'of all namespaces', namespaces: [], selector: { any: true } },
+  ])('has gateways scraped $name', async ({ namespaces, selector }) => {
+    const monitor = await rendered('PodMonitor', { namespaces, podMonitor: { enabled: true } });
+    expect(monitor['spec']).toMatchObject({ namespaceSelector: selector });
   });
 
   test.each<{ name: string; namespaces: string[] }>([
@@ -311,6 +349,16 @@ const set = (values: object): string[] => ['--set-json', JSON.stringify(values)]
 const template = (values: object): Promise<string> =>
   helm.run('template', RELEASE, chart, '-n', SYSTEM, ...set(values));
 
+/** The one object of that kind, or of that name, that the chart renders. */
+async function rendered(kind: string, values: object, name?: string): Promise<Named & Record<string, unknown>> {
+  const all = parseAllDocuments(await template(values)).map((document) => document.toJS() as Named | null);
+  const found = all.filter(
+    (object) => object?.kind === kind && (name ?? object.metadata.name) === object.metadata.name,
+  );
+  expect(found).toHaveLength(1);
+  return found[0] as Named & Record<string, unknown>;
+}
+
 const install = (values: object, ...more: string[]): Promise<string> =>
   helm.run('install', RELEASE, installable, '-n', SYSTEM, ...set(values), ...more);
 
@@ -439,7 +487,11 @@ const lines = (text: string): string[] => text.split('\n').filter((line) => line
 
 interface Named {
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  };
 }
 
 /** In one order, and without the fields that an empty value leaves as they are. */
