@@ -19,18 +19,22 @@ export const Values = z.strictObject({
         .string()
         .min(1)
         .default('qwen-coder-operator')
-        .describe('Where you pushed the image that you built from the Dockerfile; none is published.'),
+        .describe(
+          'Where you pushed the image that you built from the Dockerfile; none is published. Gateways run it too.',
+        ),
       tag: z.string().default('').describe('The version of the chart when empty; `TAG@sha256:DIGEST` pins it.'),
       pullPolicy: z
         .enum(['Always', 'IfNotPresent', 'Never'])
         .default('IfNotPresent')
-        .describe('When nodes pull the image.'),
+        .describe('When nodes pull the image for the operator; for gateways always `IfNotPresent`.'),
     })
     .prefault({}),
   imagePullSecrets: z
     .array(z.strictObject({ name: z.string() }))
     .default([])
-    .describe("Secrets for the registry of the operator's image. Those of engines are in each resource."),
+    .describe(
+      "Secrets for the registry of the image, for pods of the operator. Gateways, which run it too, and engines have those of each resource's `spec.imagePullSecrets`.",
+    ),
   replicas: z.int().min(1).max(5).default(2).describe('Pods of the operator; one leads, the others are warm.'),
   namespaces: z
     .array(namespaceName)

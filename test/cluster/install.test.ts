@@ -315,12 +315,56 @@ describe('a release for one namespace', () => {
 });
 
 describe('install.yaml', () => {
-  test('installs an operator that serves, and deletes all that it installed', async () => {
-    await cluster.kubectl(['apply', '--server-side', '--force-conflicts', '--validate=strict', '-f', installYaml]);
+  const installing = ['apply', '--server-side', '--force-conflicts', '--validate=strict', '-f', installYaml];
+  let operator: Deployed;
+  let engines: string[];
+
+  test('installs an operator that serves', async () => {
+    await cluster.kubectl(installing);
     await cluster.kubectl(['wait', '--for=condition=Established', 'crd', CRD, '--timeout=30s']);
-    const operator = await start();
+    operator = await start();
     await apply('team-a', 'coder');
     await ready('team-a', 'coder');
+    engines = await enginePods('team-a');
+    expect(engines).toHaveLength(1);
+  });
+
+  test('is taken away by the documented commands, and what runs goes on', async () => {
+    const documented = await readFile(join(chart, 'README.md'), 'utf8');
+    const [, commands] = /leave what runs:\n\n```sh\n(.*?)```/s.exec(documented)!;
+    for (const command of lines(commands!)) await cluster.kubectl(command.split(' ').slice(1));
+    await stop(operator);
+    await eventually(async () =>
+      expect(await remains()).toEqual([`customresourcedefinition.apiextensions.k8s.io/${CRD}`]),
+    );
+    expect(await enginePods('team-a')).toEqual(engines);
+    await ready('team-a', 'coder');
+  });
+
+  test('takes up where it was, with gateways that have new keys and engines that do not restart', async () => {
+    const control = () =>
+      cluster.kubectl([
+        'get',
+        'deployment',
+        'coder-gateway',
+        '-n',
+        'team-a',
+        '-o',
+        'jsonpath={.spec.template.spec.volumes[?(@.name=="keys")].projected.sources[*].secret.name}',
+      ]);
+    const before = await control();
+    await cluster.kubectl(installing);
+    operator = await start();
+    await eventually(async () => expect(await control()).not.toBe(before));
+    const [engineKeys, controlKeys] = (await control()).split(' ');
+    expect(before).toBe(`${engineKeys} ${engineKeys}`);
+    expect(controlKeys).not.toBe(engineKeys);
+    await cluster.kubectl(['rollout', 'status', 'deployment/coder-gateway', '-n', 'team-a', '--timeout=60s']);
+    await ready('team-a', 'coder');
+    expect(await enginePods('team-a')).toEqual(engines);
+  });
+
+  test('deletes all that it installed', async () => {
     await collectorKnows();
     // Objects of a kind that goes at the same moment may be forgotten by the garbage collector, so resources go first.
     await cluster.kubectl(['delete', 'qcd', 'coder', '-n', 'team-a']);
