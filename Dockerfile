@@ -1,4 +1,4 @@
-# The operator: one file on a Node without shell or package manager.
+# Operator and gateways: one file on a Node without shell or package manager. The command after the entry point says which.
 #
 #   docker build -t REGISTRY/qwen-coder-operator:0.1.0 .
 #
@@ -21,8 +21,11 @@ COPY LICENSE /
 COPY --from=build /build/dist/ /app/
 # By number, so that runAsNonRoot can be checked without looking into the image.
 USER 65532:65532
-EXPOSE 8080
+# Gateways: clients, the operator. Both: probes and metrics.
+EXPOSE 8000 8001 8080
 # Memory before speed: an operator waits most of its time. Of 1,000 resources it holds 158 MiB instead of 381, for a third more CPU time.
+# A gateway is kept at 140 MiB under load instead of 300, and passes on as many events a CPU second; of requests with 1 KiB two thirds,
+# with 64 KiB half as many. One of 64 KiB takes about a millisecond, next to seconds of a GPU.
 ENV MALLOC_ARENA_MAX=1
 # It writes no file, starts no process and no thread; with --permission it cannot either.
 ENTRYPOINT ["/nodejs/bin/node", "--permission", "--allow-fs-read=*", "--max-semi-space-size=1", "--heap-growing-percent=15", "/app/qwen-coder.mjs"]

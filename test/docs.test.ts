@@ -4,7 +4,7 @@ import { parseAllDocuments } from 'yaml';
 import { CONDITIONS, KIND, parseResource, REASONS } from '../src/api/index.ts';
 import { isForLater, specFields, withGeneratedSections } from '../src/docs.ts';
 import { flagName, type Flags, Options, PlanOptions, RenderOptions } from '../src/options.ts';
-import { exposition, metricNames } from './support/exposition.ts';
+import { exposition, gatewayExposition, metricNames } from './support/exposition.ts';
 
 const root = new URL('../', import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8');
@@ -44,9 +44,10 @@ describe('README.md', () => {
       expect(section(name)).toContain(`\n| \`${flagName(flag).replace(', ', '` `')}\` | `);
   });
 
-  test('has a row for every metric of the operator, and for no other', async () => {
+  test('has a row for every metric of operator and gateways, and for no other', async () => {
+    const metrics = new Set((await Promise.all([exposition(), gatewayExposition()])).flatMap(metricNames));
     const documented = [...readme.matchAll(/^\| `((?:controller_runtime|leader|qwen_coder|rest|workqueue)_\w+)`/gm)];
-    expect(documented.map(([, name]) => name!).toSorted()).toEqual(metricNames(await exposition()).toSorted());
+    expect(documented.map(([, name]) => name!).toSorted()).toEqual([...metrics].toSorted());
   });
 
   test('marks a field of which only some values are taken', () => {

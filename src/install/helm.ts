@@ -1,6 +1,6 @@
 import { JsonPatch } from 'cdk8s';
 import { toYaml } from '../yaml.ts';
-import { MONITORING_TEMPLATES } from './monitoring/templates.ts';
+import { MONITORING_TEMPLATES, labelsWith } from './monitoring/templates.ts';
 import * as parts from './parts.ts';
 
 /** One file of `templates/`: a part of the installation with values in some of its fields. */
@@ -75,9 +75,18 @@ const TEMPLATES: Readonly<Record<string, Template>> = {
     part: parts.serviceMonitor,
     when: '$.Values.serviceMonitor.enabled',
     fields: {
-      '/metadata/labels':
-        '{{ merge (dict "app.kubernetes.io/name" "qwen-coder-operator" "app.kubernetes.io/instance" $.Release.Name) $.Values.serviceMonitor.labels | toJson }}',
+      '/metadata/labels': labelsWith('serviceMonitor.labels'),
       '/spec/endpoints/0/interval': value('serviceMonitor.interval'),
+    },
+  },
+  podmonitor: {
+    part: parts.podMonitor,
+    when: '$.Values.podMonitor.enabled',
+    fields: {
+      '/metadata/labels': labelsWith('podMonitor.labels'),
+      '/spec/namespaceSelector':
+        '{{ empty $.Values.namespaces | ternary (dict "any" true) (dict "matchNames" $.Values.namespaces) | toJson }}',
+      '/spec/podMetricsEndpoints/0/interval': value('podMonitor.interval'),
     },
   },
   ...MONITORING_TEMPLATES,

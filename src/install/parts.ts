@@ -1,8 +1,17 @@
 import { ApiObject, App, Chart } from 'cdk8s';
 import * as k8s from 'cdk8s-plus-28/lib/imports/k8s.js';
 import { customResourceDefinition } from '../api/index.ts';
-import { COMPONENT, calibrationsName, operatorSecretName } from '../render/index.ts';
+import {
+  COMPONENT,
+  type Component,
+  MANAGED_BY,
+  OPERATOR,
+  RESOURCE,
+  calibrationsName,
+  operatorSecretName,
+} from '../render/index.ts';
 import { type Program, operatorDeployment } from './deployment.ts';
+import { EGRESS } from './egress.ts';
 import { type Identity, selector } from './identity.ts';
 import { ACCOUNTING_RULES, SERVING_RULES, calibrationRules, leaseRules, secretRules } from './rules.ts';
 
@@ -101,7 +110,32 @@ export const serviceMonitor: Part = (chart, who) =>
     spec: { selector: { matchLabels: selector(who) }, endpoints: [{ port: 'metrics', interval: '30s' }] },
   });
 
-/** Scrapes in, calls of the API server and of engines out. The kubelet's probes come from the node, which policies let through. */
+/** Scrapes the gateways of all resources, and says of each series which resource it is of. */
+export const podMonitor: Part = (chart, who) =>
+  new ApiObject(chart, 'podmonitor', {
+    apiVersion: 'monitoring.coreos.com/v1',
+    kind: 'PodMonitor',
+    metadata: { name: `${who.name}-gateways`, namespace: who.namespace },
+    spec: {
+      namespaceSelector: { any: true },
+      selector: { matchLabels: { [MANAGED_BY]: OPERATOR, [COMPONENT]: 'gateway' satisfies Component } },
+      podMetricsEndpoints: [
+        {
+          port: 'metrics',
+          interval: '30s',
+          relabelings: [
+            { sourceLabels: ['__meta_kubernetes_namespace'], targetLabel: 'resource_namespace' },
+            {
+              sourceLabels: [`__meta_kubernetes_pod_label_${RESOURCE.replaceAll(/\W/g, '_')}`],
+              targetLabel: 'resource_name',
+            },
+          ],
+        },
+      ],
+    },
+  });
+
+/** Scrapes in; calls of the API server, of engines and of gateways out. The kubelet's probes come from the node, which policies let through. */
 export const networkPolicy: Part = (chart, who) =>
   new k8s.KubeNetworkPolicy(chart, 'networkpolicy', {
     metadata: { name: who.name, namespace: who.namespace },
@@ -109,14 +143,10 @@ export const networkPolicy: Part = (chart, who) =>
       podSelector: { matchLabels: selector(who) },
       policyTypes: ['Ingress', 'Egress'],
       ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ port: k8s.IntOrString.fromString('http') }] }],
-      egress: [
-        { ports: [443, 6443].map((port) => ({ port: k8s.IntOrString.fromNumber(port) })) },
-        // Engines, wherever they run, tell how much memory they found and whether they work.
-        {
-          to: [{ namespaceSelector: {}, podSelector: { matchLabels: { [COMPONENT]: 'engine' } } }],
-          ports: [{ port: k8s.IntOrString.fromNumber(8000) }],
-        },
-      ],
+      egress: EGRESS.map(({ ports, ...rule }) => ({
+        ...rule,
+        ports: ports.map(({ port }) => ({ port: k8s.IntOrString.fromNumber(port) })),
+      })),
     },
   });
 

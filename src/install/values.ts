@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { Options } from '../options.ts';
+import { EGRESS } from './egress.ts';
 
 const object = z.looseObject({});
 const namespaceName = z
@@ -18,18 +19,22 @@ export const Values = z.strictObject({
         .string()
         .min(1)
         .default('qwen-coder-operator')
-        .describe('Where you pushed the image that you built from the Dockerfile; none is published.'),
+        .describe(
+          'Where you pushed the image that you built from the Dockerfile; none is published. Gateways run it too.',
+        ),
       tag: z.string().default('').describe('The version of the chart when empty; `TAG@sha256:DIGEST` pins it.'),
       pullPolicy: z
         .enum(['Always', 'IfNotPresent', 'Never'])
         .default('IfNotPresent')
-        .describe('When nodes pull the image.'),
+        .describe('When nodes pull the image for the operator; for gateways always `IfNotPresent`.'),
     })
     .prefault({}),
   imagePullSecrets: z
     .array(z.strictObject({ name: z.string() }))
     .default([])
-    .describe("Secrets for the registry of the operator's image. Those of engines are in each resource."),
+    .describe(
+      "Secrets for the registry of the image, for pods of the operator. Gateways, which run it too, and engines have those of each resource's `spec.imagePullSecrets`.",
+    ),
   replicas: z.int().min(1).max(5).default(2).describe('Pods of the operator; one leads, the others are warm.'),
   namespaces: z
     .array(namespaceName)
@@ -75,6 +80,16 @@ export const Values = z.strictObject({
       labels: object.default({}).describe('Labels by which your Prometheus selects it.'),
     })
     .prefault({}),
+  podMonitor: z
+    .strictObject({
+      enabled: z
+        .boolean()
+        .default(false)
+        .describe('Make a PodMonitor for the gateways of all resources; needs the Prometheus operator.'),
+      interval: z.string().default('30s').describe('How often it scrapes.'),
+      labels: object.default({}).describe('Labels by which your Prometheus selects it.'),
+    })
+    .prefault({}),
   monitoring: z
     .strictObject({
       prometheusRule: z
@@ -103,7 +118,9 @@ export const Values = z.strictObject({
       enabled: z
         .boolean()
         .default(false)
-        .describe('Let nothing into the operator but scrapes, and nothing out but calls of the API server.'),
+        .describe(
+          'Let nothing into the operator but scrapes, and nothing out but calls of the API server, of engines and of gateways.',
+        ),
       // An empty list would mean everybody.
       metricsFrom: z
         .array(object)
@@ -113,15 +130,9 @@ export const Values = z.strictObject({
       egress: z
         .array(object)
         .min(1)
-        .default([
-          { ports: [{ port: 443 }, { port: 6443 }] },
-          {
-            to: [{ namespaceSelector: {}, podSelector: { matchLabels: { 'app.kubernetes.io/component': 'engine' } } }],
-            ports: [{ port: 8000 }],
-          },
-        ])
+        .default([...EGRESS])
         .describe(
-          'Rules that reach the API server, by port when unset, because its address differs from cluster to cluster; and engines, which tell how much memory they found.',
+          'Rules that reach the API server, by port when unset, because its address differs from cluster to cluster; engines, which tell how much memory they found; and gateways, which are told of engines.',
         ),
     })
     .prefault({}),

@@ -58,6 +58,11 @@ const requests = (code: string, values: string): Series => [
   `rest_client_requests_total{${inThe('a')},method="GET",code="${code}"}`,
   values,
 ];
+/** Of a gateway pod, as the PodMonitor labels it. */
+const gateway = (metric: string, values: string, pod = 'g', more = ''): Series => [
+  `${metric}{resource_namespace="team-a",resource_name="coder",namespace="team-a",job="ops/gateways",instance="${pod}"${more}}`,
+  values,
+];
 /** A pair of operators that is well. */
 const well: readonly Series[] = [build('a'), build('b'), leads('a', '1x600'), leads('b', '0x600')];
 
@@ -91,6 +96,27 @@ const SITUATIONS: readonly Situation[] = [
       condition('EndpointReady', 'False', 'NoReadyEngine', '_x30 1x600'),
     ],
     at: '90m',
+    fires: { QwenCoderEndpointDown: subject },
+  },
+  {
+    name: 'an endpoint that answered an hour ago has no gateway',
+    series: [
+      ...well,
+      condition('EndpointReady', 'True', 'Serving', '1x30 stale'),
+      condition('EndpointReady', 'False', 'GatewayNotReady', '_x30 1x600'),
+    ],
+    at: '90m',
+    fires: { QwenCoderEndpointDown: subject },
+  },
+  {
+    name: 'an endpoint has now no gateway and now no engine',
+    series: [
+      ...well,
+      condition('EndpointReady', 'True', 'Serving', '1x30 stale'),
+      condition('EndpointReady', 'False', 'GatewayNotReady', '_x30 1x9 stale _x8 1x9 stale'),
+      condition('EndpointReady', 'False', 'NoReadyEngine', '_x40 1x9 stale _x8 1x9 stale'),
+    ],
+    at: '50m',
     fires: { QwenCoderEndpointDown: subject },
   },
   {
@@ -168,10 +194,82 @@ const SITUATIONS: readonly Situation[] = [
     fires: { QwenCoderUnschedulable: { ...subject, reason: 'Unschedulable' } },
   },
   {
-    name: 'the pod that fetches weights finds no node',
+    name: 'the claim of the weights is not bound',
     series: [...well, condition('ModelAvailable', 'False', 'VolumePending')],
     at: '20m',
     fires: { QwenCoderUnschedulable: { ...subject, reason: 'VolumePending' } },
+  },
+  {
+    name: 'the pod that fetches weights finds no node',
+    series: [...well, condition('ModelAvailable', 'False', 'FetchUnschedulable')],
+    at: '20m',
+    fires: { QwenCoderUnschedulable: { ...subject, reason: 'FetchUnschedulable' } },
+  },
+  {
+    name: 'clients wait for minutes at one of two gateways',
+    series: [
+      ...well,
+      condition('EndpointReady', 'True', 'Serving'),
+      gateway('qwen_coder_gateway_longest_held_seconds', '120x60'),
+      gateway('qwen_coder_gateway_longest_held_seconds', '0x60', 'h'),
+    ],
+    at: '15m',
+    fires: { QwenCoderRequestsHeld: subject },
+  },
+  {
+    name: 'each wave of requests waits for a minute and is served',
+    series: [
+      ...well,
+      condition('EndpointReady', 'True', 'Serving'),
+      gateway('qwen_coder_gateway_longest_held_seconds', '80x4 0 80x4 0 80x4 0 80x4 0'),
+    ],
+    at: '20m',
+    fires: {},
+  },
+  {
+    name: 'a tenth of the requests fail, at two gateways together',
+    series: [
+      ...well,
+      condition('EndpointReady', 'True', 'Serving'),
+      gateway('qwen_coder_gateway_requests_total', '0+9x60', 'g', ',code="200",key="alice"'),
+      gateway('qwen_coder_gateway_requests_total', '0+1x60', 'g', ',code="0",key="alice"'),
+      gateway('qwen_coder_gateway_requests_total', '0+9x60', 'h', ',code="200",key="bob"'),
+      gateway('qwen_coder_gateway_requests_total', '0+1x60', 'h', ',code="503",key="bob"'),
+    ],
+    at: '30m',
+    fires: { QwenCoderGatewayErrors: subject },
+  },
+  {
+    name: 'wrong keys, long prompts and clients that leave are no failures',
+    series: [
+      ...well,
+      condition('EndpointReady', 'True', 'Serving'),
+      ...['400', '401', '413', '429', '499'].map((code) =>
+        gateway('qwen_coder_gateway_requests_total', '0+9x60', 'g', `,code="${code}"`),
+      ),
+    ],
+    at: '30m',
+    fires: {},
+  },
+  {
+    name: 'two requests in an hour fail, and there were no others',
+    series: [
+      ...well,
+      condition('EndpointReady', 'True', 'Serving'),
+      gateway('qwen_coder_gateway_requests_total', '0x20 1x10 2x60', 'g', ',code="502"'),
+    ],
+    at: '40m',
+    fires: {},
+  },
+  {
+    name: 'a suspended resource refuses whoever asks',
+    series: [
+      ...well,
+      condition('EndpointReady', 'False', 'Suspended'),
+      gateway('qwen_coder_gateway_requests_total', '0+9x60', 'g', ',code="503"'),
+    ],
+    at: '30m',
+    fires: {},
   },
   {
     name: 'weights are being fetched for an hour',

@@ -12,6 +12,8 @@ import { Cluster } from './cluster.ts';
 import { Deployed } from './deployed.ts';
 import { Helm } from './helm.ts';
 import { writeSchemas } from './openapi.ts';
+import { definePrometheusKinds } from './prometheus-operator.ts';
+import { promtool } from './promtool.ts';
 import { eventually } from './world.ts';
 
 const { version } = packageJson;
@@ -38,6 +40,7 @@ beforeAll(async () => {
     clock: scaledClock(20),
     loadSeconds: 10,
   });
+  await definePrometheusKinds(cluster);
   helm = await Helm.for(cluster);
   program = await bundle('image');
   // An API server that was built from modules does not know its version.
@@ -92,6 +95,12 @@ describe('what the chart renders', () => {
         tolerations: [{ key: 'infra', operator: 'Exists' }],
         crds: { keep: false },
         networkPolicy: { enabled: true },
+        serviceMonitor: { enabled: true, interval: '15s', labels: { release: 'prometheus' } },
+        podMonitor: { enabled: true, interval: '15s', labels: { release: 'prometheus' } },
+        monitoring: {
+          prometheusRule: { enabled: true, labels: { release: 'prometheus' }, runbook: 'https://wiki.local/on-call' },
+          dashboard: { enabled: true, labels: { folder: 'gpu' } },
+        },
       },
     },
   ];
@@ -111,9 +120,38 @@ describe('what the chart renders', () => {
     );
   });
 
-  test('those schemas refuse a field that does not exist', async () => {
-    const misspelt = 'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: x}\nautomountToken: true\n';
-    await expect(helm.kubeconform(await schemas(), misspelt)).rejects.toThrow(/automountToken/);
+  test.each([
+    ['automountToken', 'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: x}\nautomountToken: true\n'],
+    [
+      'intervall',
+      'apiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nmetadata: {name: x}\nspec: {selector: {}, podMetricsEndpoints: [{port: a, intervall: 1s}]}\n',
+    ],
+  ])('those schemas refuse a field that does not exist: %s', async (field, misspelt) => {
+    await expect(helm.kubeconform(await schemas(), misspelt)).rejects.toThrow(new RegExp(field));
+  });
+
+  test('has rules that Prometheus takes, and they lead to the runbook that was named', async () => {
+    const rule = await rendered('PrometheusRule', cases[1]!.values);
+    const path = join(cluster.directory, 'rules.yaml');
+    await writeFile(path, JSON.stringify(rule['spec']));
+    expect(await promtool('check', 'rules', path)).toContain('SUCCESS');
+    expect(await readFile(path, 'utf8')).toContain('"https://wiki.local/on-call#qwencoderendpointdown"');
+  });
+
+  test('has the dashboard as one file of JSON, under the labels that its sidecar looks for', async () => {
+    const { metadata, data } = await rendered('ConfigMap', cases[1]!.values, `${RELEASE}-dashboard`);
+    expect(JSON.parse((data as Record<string, string>)['qwen-coder-operator.json']!)).toMatchObject({
+      uid: 'qwen-coder-operator',
+    });
+    expect(metadata.labels).toMatchObject({ folder: 'gpu', 'app.kubernetes.io/instance': RELEASE });
+  });
+
+  test.each<{ name: string; namespaces: string[]; selector: object }>([
+    { name: 'of the namespaces that are served', namespaces, selector: { matchNames: namespaces } },
+    { name: 'of all namespaces', namespaces: [], selector: { any: true } },
+  ])('has gateways scraped $name', async ({ namespaces, selector }) => {
+    const monitor = await rendered('PodMonitor', { namespaces, podMonitor: { enabled: true } });
+    expect(monitor['spec']).toMatchObject({ namespaceSelector: selector });
   });
 
   test.each<{ name: string; namespaces: string[] }>([
@@ -277,12 +315,56 @@ describe('a release for one namespace', () => {
 });
 
 describe('install.yaml', () => {
-  test('installs an operator that serves, and deletes all that it installed', async () => {
-    await cluster.kubectl(['apply', '--server-side', '--force-conflicts', '--validate=strict', '-f', installYaml]);
+  const installing = ['apply', '--server-side', '--force-conflicts', '--validate=strict', '-f', installYaml];
+  let operator: Deployed;
+  let engines: string[];
+
+  test('installs an operator that serves', async () => {
+    await cluster.kubectl(installing);
     await cluster.kubectl(['wait', '--for=condition=Established', 'crd', CRD, '--timeout=30s']);
-    const operator = await start();
+    operator = await start();
     await apply('team-a', 'coder');
     await ready('team-a', 'coder');
+    engines = await enginePods('team-a');
+    expect(engines).toHaveLength(1);
+  });
+
+  test('is taken away by the documented commands, and what runs goes on', async () => {
+    const documented = await readFile(join(chart, 'README.md'), 'utf8');
+    const [, commands] = /leave what runs:\n\n```sh\n(.*?)```/s.exec(documented)!;
+    for (const command of lines(commands!)) await cluster.kubectl(command.split(' ').slice(1));
+    await stop(operator);
+    await eventually(async () =>
+      expect(await remains()).toEqual([`customresourcedefinition.apiextensions.k8s.io/${CRD}`]),
+    );
+    expect(await enginePods('team-a')).toEqual(engines);
+    await ready('team-a', 'coder');
+  });
+
+  test('takes up where it was, with gateways that have new keys and engines that do not restart', async () => {
+    const control = () =>
+      cluster.kubectl([
+        'get',
+        'deployment',
+        'coder-gateway',
+        '-n',
+        'team-a',
+        '-o',
+        'jsonpath={.spec.template.spec.volumes[?(@.name=="keys")].projected.sources[*].secret.name}',
+      ]);
+    const before = await control();
+    await cluster.kubectl(installing);
+    operator = await start();
+    await eventually(async () => expect(await control()).not.toBe(before));
+    const [engineKeys, controlKeys] = (await control()).split(' ');
+    expect(before).toBe(`${engineKeys} ${engineKeys}`);
+    expect(controlKeys).not.toBe(engineKeys);
+    await cluster.kubectl(['rollout', 'status', 'deployment/coder-gateway', '-n', 'team-a', '--timeout=60s']);
+    await ready('team-a', 'coder');
+    expect(await enginePods('team-a')).toEqual(engines);
+  });
+
+  test('deletes all that it installed', async () => {
     await collectorKnows();
     // Objects of a kind that goes at the same moment may be forgotten by the garbage collector, so resources go first.
     await cluster.kubectl(['delete', 'qcd', 'coder', '-n', 'team-a']);
@@ -310,6 +392,16 @@ const set = (values: object): string[] => ['--set-json', JSON.stringify(values)]
 
 const template = (values: object): Promise<string> =>
   helm.run('template', RELEASE, chart, '-n', SYSTEM, ...set(values));
+
+/** The one object of that kind, or of that name, that the chart renders. */
+async function rendered(kind: string, values: object, name?: string): Promise<Named & Record<string, unknown>> {
+  const all = parseAllDocuments(await template(values)).map((document) => document.toJS() as Named | null);
+  const found = all.filter(
+    (object) => object?.kind === kind && (name ?? object.metadata.name) === object.metadata.name,
+  );
+  expect(found).toHaveLength(1);
+  return found[0] as Named & Record<string, unknown>;
+}
 
 const install = (values: object, ...more: string[]): Promise<string> =>
   helm.run('install', RELEASE, installable, '-n', SYSTEM, ...set(values), ...more);
@@ -439,7 +531,11 @@ const lines = (text: string): string[] => text.split('\n').filter((line) => line
 
 interface Named {
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  };
 }
 
 /** In one order, and without the fields that an empty value leaves as they are. */

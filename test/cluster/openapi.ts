@@ -4,6 +4,7 @@ import type { AdminApi } from './admin-api.ts';
 
 interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
   readonly 'x-kubernetes-group-version-kind'?: readonly {
     readonly group: string;
     readonly version: string;
@@ -44,7 +45,17 @@ const fileName = ({ kind, group, version }: { kind: string; group: string; versi
     .join('-')
     .toLowerCase();
 
-const closed = (schema: Schema): Schema =>
-  schema.properties === undefined || schema['x-kubernetes-preserve-unknown-fields'] === true
-    ? schema
-    : { ...schema, additionalProperties: false };
+/** Kinds that were defined have their fields inline, others refer to schemas of their own. */
+function closed(schema: Schema): Schema {
+  const { properties, items } = schema;
+  const inner = {
+    ...schema,
+    ...(items && { items: closed(items) }),
+    ...(properties && {
+      properties: Object.fromEntries(Object.entries(properties).map(([name, field]) => [name, closed(field)])),
+    }),
+  };
+  return properties === undefined || schema['x-kubernetes-preserve-unknown-fields'] === true
+    ? inner
+    : { ...inner, additionalProperties: false };
+}

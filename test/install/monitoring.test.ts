@@ -3,7 +3,7 @@ import { CONDITIONS, REASONS } from '../../src/api/index.ts';
 import { ALERTS, alertRules, runbookSection } from '../../src/install/monitoring/alerts.ts';
 import { dashboard, dashboardExpressions } from '../../src/install/monitoring/dashboard.ts';
 import { Metrics } from '../../src/runtime/index.ts';
-import { exposition, metricNames } from '../support/exposition.ts';
+import { exposition, gatewayExposition, metricNames } from '../support/exposition.ts';
 
 /** Names that stand where a metric may: not a function, not a label. */
 function metricsIn(expression: string): string[] {
@@ -26,8 +26,8 @@ const expressions = [
 
 describe('alerts and dashboard', () => {
   test.each(expressions)('$name asks for metrics that there are', async ({ expr }) => {
-    const process = await new Metrics({ process: true }).text();
-    const known = new Set([...metricNames(await exposition()), ...metricNames(process)]);
+    const texts = [exposition(), gatewayExposition(), new Metrics({ process: true }).text()];
+    const known = new Set((await Promise.all(texts)).flatMap(metricNames));
     const used = metricsIn(expr);
     expect(used).not.toEqual([]);
     expect(used.filter((name) => !known.has(name) && !known.has(base(name)))).toEqual([]);

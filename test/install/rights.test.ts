@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { GROUP } from '../../src/api/index.ts';
 import { installation } from '../../src/install/installation.ts';
 import { CHILD_KINDS } from '../../src/reconcile/apply.ts';
 
@@ -99,4 +101,16 @@ describe('an operator that serves two namespaces', () => {
       all.filter(({ kind }) => kind === 'Role').map(({ metadata }) => `${metadata.namespace}/${metadata.name}`),
     ).toEqual(['team-a/op', 'team-b/op', 'system/op-lease', 'system/op-calibrations', 'system/op-secret']);
   });
+});
+
+test.each(
+  roles(['team-a'])
+    .flatMap(({ rules }) => rules)
+    .filter(({ apiGroups }) => !apiGroups.includes(GROUP))
+    .flatMap(({ resources }) => resources),
+)('the README of the chart says why there is a right to %s', (resource) => {
+  const readme = readFileSync(new URL('../../charts/qwen-coder-operator/README.md', import.meta.url), 'utf8');
+  const [, table] = /## Rights(.*?)## Values/s.exec(readme)!;
+  const rows = table!.split('\n').filter((line) => line.startsWith('|'));
+  expect(rows.join('\n').toLowerCase()).toMatch(new RegExp(`\\b${resource.replace(/s$/, '')}`));
 });

@@ -31,6 +31,8 @@ const PODS = `${OPERATOR} -l app.kubernetes.io/name=qwen-coder-operator`;
 const GET_PODS = `kubectl get pods ${PODS} -o wide`;
 const LEASE = `kubectl get lease ${OPERATOR} qwen-coder-operator -o yaml`;
 const DESCRIBE = 'kubectl describe qcd -n "$NS" "$NAME"';
+const OF_GATEWAYS = '-n "$NS" -l qwencoder.dev/resource="$NAME",app.kubernetes.io/component=gateway';
+const ACCESSES = `kubectl logs ${OF_GATEWAYS} --prefix=false --tail=5000 | jq -c 'select(.requestId and .operation)'`;
 const HISTORY = `kubectl logs ${PODS} --prefix=false --tail=-1 | jq -c --arg key "$NS/$NAME" 'select(.key == $key)'`;
 const PROBLEMS = `kubectl logs ${PODS} --prefix=false --tail=-1 | jq -c 'select(.level == "warn" or .level == "error")'`;
 
@@ -38,6 +40,12 @@ const PROBLEMS = `kubectl logs ${PODS} --prefix=false --tail=-1 | jq -c 'select(
 const condition = (selector: string): string => `max by (${RESOURCE}) (qwen_coder_resource_condition{${selector}})`;
 const conditionReason = (selector: string): string =>
   `max by (${RESOURCE}, reason) (qwen_coder_resource_condition{${selector}})`;
+
+/** Of the gateways, which know no resource: whatever scrapes them names it. */
+const requests = (selector: string): string =>
+  `sum by (${RESOURCE}) (increase(qwen_coder_gateway_requests_total${selector}[10m]))`;
+/** No endpoint, no complaint about how it serves: another alert tells, or it was stopped on purpose. */
+const UNLESS_DOWN = `unless on (${RESOURCE}) ${condition('condition="EndpointReady",status="False"')}`;
 
 /** For conditions that come and go. */
 const lately = (selector: string, window: string): string =>
@@ -60,15 +68,20 @@ export const RESOURCE_ALERTS: readonly Alert[] = [
   {
     name: 'QwenCoderEndpointDown',
     severity: 'critical',
-    expr: `${condition('condition="EndpointReady",status="False",reason="NoReadyEngine"')} and on (${RESOURCE}) max by (${RESOURCE}) (max_over_time(qwen_coder_resource_condition{condition="EndpointReady",status="True"}[1d]))`,
+    expr: `${condition('condition="EndpointReady",status="False",reason=~"NoReadyEngine|GatewayNotReady"')} and on (${RESOURCE}) max by (${RESOURCE}) (max_over_time(qwen_coder_resource_condition{condition="EndpointReady",status="True"}[1d]))`,
     after: '15m',
-    summary: 'An endpoint that was served has no engine any more.',
-    description: `No engine of ${SUBJECT} has answered for 15 minutes, and within the last day one did. Clients get no answer.`,
+    summary: 'An endpoint that was served is not any more.',
+    description: `${SUBJECT} has not answered for 15 minutes, and within the last day it did: no engine is ready, or no gateway. Clients wait in vain, or reach nobody.`,
     meaning:
-      'The endpoint answered within the last day and has not for 15 minutes. A rollout of a single replica looks the same until its engine is loaded.',
-    look: [DESCRIBE, 'kubectl get pods -n "$NS" -l qwencoder.dev/resource="$NAME" -o wide', HISTORY],
+      'The endpoint answered within the last day and has not for 15 minutes. NoReadyEngine: gateways hold requests, for 15 minutes each, and then refuse them. GatewayNotReady: nobody even answers. A rollout of a single replica looks like the first until its engine is loaded.',
+    look: [
+      DESCRIBE,
+      'kubectl get pods -n "$NS" -l qwencoder.dev/resource="$NAME" -o wide',
+      `kubectl logs ${OF_GATEWAYS} --tail=20`,
+      HISTORY,
+    ],
     remedy:
-      'The first of Planned, ModelAvailable, Placed and EnginesReady that is not True says why; its reason is in the table of reasons. After an edit that does no good, edit it back: the older revision starts from weights and kernels that are there.',
+      'EndpointReady says which of the two it is. GatewayNotReady: its message has the cause, most often an image of the operator that nodes cannot pull, or a Secret of keys that is missing. NoReadyEngine: the first of Planned, ModelAvailable, Placed and EnginesReady that is not True says why; its reason is in the table of reasons. After an edit that does no good, edit it back: the older revision starts from weights and kernels that are there.',
   },
   {
     name: 'QwenCoderNotReady',
@@ -115,19 +128,19 @@ export const RESOURCE_ALERTS: readonly Alert[] = [
   {
     name: 'QwenCoderUnschedulable',
     severity: 'warning',
-    expr: `${conditionReason('condition="Placed",reason="Unschedulable"')} or ${conditionReason('condition="ModelAvailable",reason="VolumePending"')}`,
+    expr: `${conditionReason('condition="Placed",reason="Unschedulable"')} or ${conditionReason('condition="ModelAvailable",reason=~"VolumePending|FetchUnschedulable"')}`,
     after: '15m',
     summary: 'Pods of a resource find no node.',
     description: `Pods of ${SUBJECT} have found no node for 15 minutes: {{ $labels.reason }}.`,
     meaning:
-      'Unschedulable: an engine finds no node, most often because others hold the GPUs. VolumePending: the Job that fetches the weights finds none.',
+      'Unschedulable: an engine finds no node, most often because others hold the GPUs. FetchUnschedulable: the Job that fetches the weights finds none, which asks for the GPUs of an engine where the volume is ReadWriteOnce. VolumePending: its claim is not bound, or is not there.',
     look: [
       DESCRIBE,
       'kubectl get pvc -n "$NS" -l qwencoder.dev/resource="$NAME"',
       `kubectl get pods -A --field-selector=status.phase=Running -o json | jq -r '.items[] | select(any(.spec.containers[]; .resources.limits["nvidia.com/gpu"])) | [.spec.nodeName, .metadata.namespace, .metadata.name] | @tsv' | sort`,
     ],
     remedy:
-      'Free or add GPUs of the planned product, or correct placement. A ReadWriteOnce volume ties engines to its node: where that node is full, storage.accessMode ReadWriteMany helps, or another claim.',
+      'Free or add GPUs of the planned product, or correct placement. VolumePending: name a storage class that exists and can do the size and access mode, or a claim that exists. A ReadWriteOnce volume ties engines to its node: where that node is full, storage.accessMode ReadWriteMany helps, or another claim.',
   },
   {
     name: 'QwenCoderWeightsSlow',
@@ -174,6 +187,41 @@ export const RESOURCE_ALERTS: readonly Alert[] = [
       'kubectl get pods -n "$NS" -l qwencoder.dev/resource="$NAME",app.kubernetes.io/component=engine -o wide',
     ],
     remedy: 'Placed and EnginesReady say what the others wait for. Ask for fewer if the GPUs are not there.',
+  },
+  {
+    name: 'QwenCoderRequestsHeld',
+    severity: 'warning',
+    expr: `max by (${RESOURCE}) (qwen_coder_gateway_longest_held_seconds) > 60 ${UNLESS_DOWN}`,
+    after: '10m',
+    summary: 'Requests wait long for an engine.',
+    description: `For 10 minutes there has been a client of ${SUBJECT} that waits for longer than a minute.`,
+    meaning:
+      'Engines answer and are full: each works on as many requests as it decodes at once, and the others wait in turns by key. After 15 minutes a request is refused with 503.',
+    look: [
+      'kubectl get qcd -n "$NS" "$NAME"',
+      `${ACCESSES} | jq -r 'select(.heldMs > 0) | .holder' | sort | uniq -c`,
+      'kubectl logs -n "$NS" "deploy/$NAME-engine-0" --tail=20',
+    ],
+    remedy:
+      'Add a replica where there are GPUs. qwen_coder_gateway_key_in_flight and qwen_coder_gateway_held say whose requests they are; a key that floods delays itself most, and has 256 requests at once at most.',
+  },
+  {
+    name: 'QwenCoderGatewayErrors',
+    severity: 'warning',
+    // Three of three at night wake nobody.
+    expr: `(${requests('{code=~"0|5.."}')} / ${requests('')} > 0.05 and on (${RESOURCE}) ${requests('{code=~"0|5.."}')} > 5) ${UNLESS_DOWN}`,
+    after: '10m',
+    summary: 'An endpoint fails its clients.',
+    description: `More than a twentieth of the requests to ${SUBJECT} have failed for 10 minutes, although an engine answers.`,
+    meaning:
+      'Of the codes, 503 is a request that no engine took in its time, 0 an engine that broke off in the middle of an answer, 500 an error of the engine itself, 502 one of the gateway.',
+    look: [
+      `${ACCESSES} | jq -c 'select(.status == 0 or .status >= 500)'`,
+      `kubectl logs ${OF_GATEWAYS} --prefix=false --tail=5000 | jq -c 'select(.level == "warn" or .level == "error")'`,
+      'kubectl get pods -n "$NS" -l qwencoder.dev/resource="$NAME" -o wide',
+    ],
+    remedy:
+      'A line of the gateway that warns names the engine by the UID of its pod. An engine that ends is told by EnginesReady; one that errs says so in its log. 503: there are too few replicas for the work. A line "a request failed by a defect" is a bug: report it.',
   },
   {
     name: 'QwenCoderEditIgnored',

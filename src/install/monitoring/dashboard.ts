@@ -71,6 +71,31 @@ const ROWS: Readonly<Record<string, readonly Panel[]>> = {
       '{{reason}}': `count by (reason) (max by (${RESOURCE}, reason) (${condition('condition="Ready"')}))`,
     }),
   ],
+  Endpoints: [
+    graph(
+      'Requests',
+      { '{{code}}': `${rateOf('code', 'qwen_coder_gateway_requests_total', `{${CHOSEN}}`)} > 0` },
+      'reqps',
+    ),
+    graph(
+      'Time to the first token',
+      {
+        p50: quantile(0.5, 'qwen_coder_gateway_time_to_first_token_seconds', `{${CHOSEN}}`),
+        p95: quantile(0.95, 'qwen_coder_gateway_time_to_first_token_seconds', `{${CHOSEN}}`),
+      },
+      's',
+    ),
+    graph('Tokens a second', { '{{kind}}': rateOf('kind', 'qwen_coder_gateway_tokens_total', `{${CHOSEN}}`) }),
+    graph('Requests at engines, by key', {
+      '{{key}}': `sum by (key) (qwen_coder_gateway_key_in_flight{${CHOSEN}}) > 0`,
+    }),
+    graph('Requests that wait, by key', { '{{key}}': `sum by (key) (qwen_coder_gateway_held{${CHOSEN}}) > 0` }),
+    graph(
+      'Longest wait',
+      { [LEGEND]: `max by (${RESOURCE}) (qwen_coder_gateway_longest_held_seconds{${CHOSEN}})` },
+      's',
+    ),
+  ],
   Work: [
     graph(
       'Reconciles',

@@ -1,8 +1,9 @@
 import { RUNBOOK } from './alerts.ts';
 import { dashboardConfig, prometheusRule } from './parts.ts';
 
-const labels = (more: string): string =>
-  `{{ merge (dict "app.kubernetes.io/name" "qwen-coder-operator" "app.kubernetes.io/instance" $.Release.Name) $.Values.monitoring.${more} | toJson }}`;
+/** The labels of every object of the installation, and those of a value. */
+export const labelsWith = (value: string): string =>
+  `{{ merge (dict "app.kubernetes.io/name" "qwen-coder-operator" "app.kubernetes.io/instance" $.Release.Name) $.Values.${value} | toJson }}`;
 
 /** Templates of the chart. They read files, because rules and dashboards have braces of their own. */
 export const MONITORING_TEMPLATES = {
@@ -10,7 +11,7 @@ export const MONITORING_TEMPLATES = {
     part: prometheusRule,
     when: '$.Values.monitoring.prometheusRule.enabled',
     fields: {
-      '/metadata/labels': labels('prometheusRule.labels'),
+      '/metadata/labels': labelsWith('monitoring.prometheusRule.labels'),
       '/spec': `{{ $.Files.Get "files/alerts.yaml" | replace "${RUNBOOK}#" (printf "%s#" $.Values.monitoring.prometheusRule.runbook) | fromYaml | toJson }}`,
     },
   },
@@ -18,7 +19,7 @@ export const MONITORING_TEMPLATES = {
     part: dashboardConfig,
     when: '$.Values.monitoring.dashboard.enabled',
     fields: {
-      '/metadata/labels': labels('dashboard.labels'),
+      '/metadata/labels': labelsWith('monitoring.dashboard.labels'),
       '/data/qwen-coder-operator.json': '{{ $.Files.Get "files/dashboard.json" | toJson }}',
     },
   },
