@@ -179,20 +179,20 @@ describe('the network', () => {
 });
 
 describe('an HTTPRoute', () => {
-  const routed = {
+  const routedAt = (host: string) => ({
     ...image,
-    endpoint: { expose: { type: 'HTTPRoute' as const, host: 'coder.local', parentRefs: [{ name: 'public' }] } },
-  };
+    endpoint: { expose: { type: 'HTTPRoute' as const, host, parentRefs: [{ name: 'public' }] } },
+  });
 
   test('is missed by name where nobody installed the Gateway API, and quotes the Gateway that refuses it', async () => {
     const namespace = await world.namespace();
-    await world.apply(namespace, 'coder', routed);
+    await world.apply(namespace, 'coder', routedAt('a.local'));
     const missing = await world.condition(namespace, 'coder', 'Ready', { status: 'False', reason: 'KindNotInstalled' });
     expect(missing.message).toContain('does not know HTTPRoute of gateway.networking.k8s.io/v1');
     await world.condition(namespace, 'coder', 'EnginesReady', { status: 'True' });
     await installHttpRoutes(world.cluster);
-    // What is missing is looked for again after half a minute, and the kind is watched after a whole one.
-    await world.ready(namespace, 'coder', 90_000);
+    await world.apply(namespace, 'coder', routedAt('b.local'));
+    await world.ready(namespace, 'coder');
     const condition = (status: string, reason: string, message: string) => ({
       parents: [
         {
@@ -219,6 +219,7 @@ describe('an HTTPRoute', () => {
       );
     await eventually(async () => {
       await answer(condition('False', 'NotAllowedByListeners', 'no listener takes routes of this namespace'));
+      // The kind is watched within a minute.
       const { message } = await world.condition(namespace, 'coder', 'EndpointReady', { status: 'False' }, 2000);
       expect(message).toBe(
         'The HTTPRoute is not taken. Gateway public: NotAllowedByListeners: no listener takes routes of this namespace.',
