@@ -53,6 +53,11 @@ export interface ServingPlan {
   readonly concurrency: number | undefined;
   /** Undefined without GPU memory facts. */
   readonly memory: GpuMemory | undefined;
+  /**
+   * Set in a plan that is a guess: the overhead of one GPU by the planner's estimate, with which this plan does not load. It loads with
+   * `memory.overhead`, which is less. Undefined in plans that hold by the estimate or by a measurement.
+   */
+  readonly estimatedOverheadBytes?: number | undefined;
   /** Bytes of the checkpoint: what storage must hold. */
   readonly weightBytes: number;
   /** Oldest NVIDIA driver that the engine runs on; undefined where the user's image or variables settle it, and in plans of old. */

@@ -126,9 +126,19 @@ export const CLUSTERS: readonly {
     nodes: [node('L40S', 4), node('H200', 8)],
   },
   {
-    name: 'the same, with the L40S taken',
+    name: 'the same, with the H200 taken',
     spec: { context: { maxModelLen: 32_768, minConcurrency: 1 } },
-    nodes: [node('L40S', 4, { free: 0 }), node('H200', 8)],
+    nodes: [node('L40S', 4), node('H200', 8, { free: 0 })],
+  },
+  {
+    name: 'a short context for one, one 96 GB card beside H200 and B200',
+    spec: { context: { maxModelLen: 32_768, minConcurrency: 1 } },
+    nodes: [node('RTXPRO6000', 1), node('H200', 8), node('B200', 8)],
+  },
+  {
+    name: 'the same, with the 96 GB card taken',
+    spec: { context: { maxModelLen: 32_768, minConcurrency: 1 } },
+    nodes: [node('RTXPRO6000', 1, { free: 0 }), node('H200', 8), node('B200', 8)],
   },
   {
     name: 'three replicas, of which the H100 have room for two and the A100 for three',
