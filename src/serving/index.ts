@@ -83,7 +83,7 @@ export {
 export { memoryFailure, startReport, type StartReport } from './start-report.ts';
 export { engineVariant } from './variant.ts';
 export { caveatOf, isGuess } from './guess.ts';
-export { shapeNodes } from './gpu-groups.ts';
+export { hasWholeGpus, shapeNodes } from './gpu-groups.ts';
 export { parseNodes, type NodeGroup } from './node-specification.ts';
 export { planServing } from './planner.ts';
 export { quantityBytes, quantityValue } from './quantity.ts';

@@ -74,6 +74,14 @@ export const CLUSTERS: readonly {
       node('A100', 7, { product: `${LABELS.A100}-MIG-1g.10gb` }),
     ],
   },
+  {
+    name: 'GPUs that labels alone say are shared',
+    nodes: [node('H100', 32, { part: 'time-slicing' }), plainNode(8, { part: '4 replicas of one GPU' })],
+  },
+  {
+    name: 'shared H100 beside whole ones on a smaller node',
+    nodes: [node('H100', 32, { part: 'mps' }), node('H100', 2, { name: 'whole' })],
+  },
   { name: 'AMD cards with the official image', nodes: [node('MI300X', 8)] },
   {
     name: 'AMD cards with an image for them',
