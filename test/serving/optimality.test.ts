@@ -231,12 +231,12 @@ describe('of everything that could be tried', () => {
         const all = alternativesTo(asked);
         const chosen = all.find(
           ({ engine, product }) =>
-            product === plan!.gpuProduct &&
-            engine.quantization === plan!.quantization &&
-            engine.tensorParallelSize === plan!.tensorParallelSize,
+            product === plan.gpuProduct &&
+            engine.quantization === plan.quantization &&
+            engine.tensorParallelSize === plan.tensorParallelSize,
         )!;
-        expect(plan!.maxModelLen).toBeLessThanOrEqual(chosen.maybe);
-        expect(plan!.maxModelLen).toBeGreaterThanOrEqual(0.9 * Math.max(...all.map(({ surely }) => surely)));
+        expect(plan.maxModelLen).toBeLessThanOrEqual(chosen.maybe);
+        expect(plan.maxModelLen).toBeGreaterThanOrEqual(0.9 * Math.max(...all.map(({ surely }) => surely)));
         const enough = 0.9 * Math.max(...all.map(({ maybe }) => maybe));
         for (const other of all.filter(({ surely }) => surely > 0 && surely >= enough)) {
           expect(other.startable).toBeLessThanOrEqual(chosen.startable);
