@@ -9,7 +9,7 @@ import { idleCluster } from './preview/snapshot.ts';
 import { PLAIN } from './preview/terminal.ts';
 import { textOf } from './preview/text.ts';
 import { emptyWish } from './preview/wish.ts';
-import { findGpu, MIB, parseNodes, planServing, type PlanOutcome } from './serving/index.ts';
+import { findGpu, isGuess, MIB, parseNodes, planServing, type PlanOutcome } from './serving/index.ts';
 
 /** What stands between markers, by the name in them. */
 export type Sections = Readonly<Record<string, () => string>>;
@@ -228,7 +228,12 @@ function emptySpecOn(gpus: number, card: string): PlanOutcome {
 function planCells(outcome: PlanOutcome): string[] {
   if (!outcome.fits) return ['does not fit', '', '', ''];
   const { quantization, gpusPerReplica, maxModelLen, concurrency } = outcome.plan;
-  return [quantization, `${gpusPerReplica}`, `${maxModelLen}`, `${concurrency ?? '?'}`];
+  return [
+    isGuess(outcome.plan) ? `${quantization}, a guess` : quantization,
+    `${gpusPerReplica}`,
+    `${maxModelLen}`,
+    `${concurrency ?? '?'}`,
+  ];
 }
 
 /** A table in Markdown. */

@@ -167,6 +167,7 @@ const looking = {
     .describe("Namespace of resources that name none; the kubeconfig's own when unset."),
   kubeconfig: z.string().min(1).optional().describe('Path of a kubeconfig; the one that kubectl uses when unset.'),
   context: z.string().min(1).optional().describe('Context of the kubeconfig; its current one when unset.'),
+  ...Options.pick({ 'lease-namespace': true, 'lease-name': true }).shape,
 };
 
 /** Every flag of `qwen-coder plan`. */
@@ -185,7 +186,6 @@ export const RenderOptions = z.strictObject({
     .optional()
     .describe("Image of gateways; that of those that run, or the operator's own of this version, when unset."),
   ...Options.pick({
-    'lease-namespace': true,
     'weights-proxy': true,
     'weights-no-proxy': true,
     'weights-ca-configmap': true,

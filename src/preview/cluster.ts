@@ -1,11 +1,13 @@
 import { KubeConfig } from '@kubernetes/client-node';
 import {
   ApiError,
+  ConfigMaps,
   ConnectionError,
   KubeClient,
   type KubeObject,
   type ListPage,
   Nodes,
+  type ObjectKey,
   type Pod,
   Pods,
   type Resource,
@@ -18,6 +20,7 @@ import { CHILD_KINDS, Resources } from '../reconcile/apply.ts';
 import type { PodFacts, QuotaFacts } from '../reconcile/facts.ts';
 import { projectNode, projectPod, projectQuota } from '../reconcile/projections.ts';
 import { RESOURCE } from '../render/labels.ts';
+import { readCalibrations } from '../serving/index.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { type Live, Snapshot } from './snapshot.ts';
 
@@ -31,8 +34,18 @@ export interface Access {
 export interface Cluster {
   /** Namespace of the context. */
   readonly namespace: string;
-  /** Reads nodes, pods, quotas of these namespaces and what there is of these resources, all at once. */
-  readonly read: (resources: readonly ResourceKey[], namespaces: readonly string[]) => Promise<Look>;
+  /** Reads nodes, pods, and all that is asked for, at once. */
+  readonly read: (wanted: Wanted) => Promise<Look>;
+}
+
+/** What is read besides nodes and pods. */
+export interface Wanted {
+  /** With their children. */
+  readonly resources: readonly ResourceKey[];
+  /** Those whose quotas count. */
+  readonly namespaces: readonly string[];
+  /** The ConfigMap of what engines measured. */
+  readonly calibrations: ObjectKey;
 }
 
 /** What was read. */
@@ -60,11 +73,11 @@ export function openCluster(access: Access, userAgent: string): Cluster {
   const config = readConfig(access);
   return {
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
-    read: async (resources, namespaces) => {
+    read: async (wanted) => {
       await checkCredentials(config);
       const client = KubeClient.connect(config, { clock: systemClock, userAgent });
       try {
-        return await look(client, resources, [...new Set(namespaces)]);
+        return await look(client, wanted);
       } catch (error) {
         throw explained(error, config);
       } finally {
@@ -117,22 +130,22 @@ async function checkCredentials(config: KubeConfig): Promise<void> {
   }
 }
 
-async function look(
-  client: KubeClient,
-  resources: readonly ResourceKey[],
-  namespaces: readonly string[],
-): Promise<Look> {
-  const [nodes, pods, live, quotas] = await Promise.all([
+async function look(client: KubeClient, { resources, namespaces, calibrations }: Wanted): Promise<Look> {
+  const [nodes, pods, live, quotas, measured] = await Promise.all([
     client.list(Nodes),
     projectedPods(client),
     Promise.all(resources.map(async (key) => [`${key.namespace}/${key.name}`, await readLive(client, key)] as const)),
-    Promise.all(namespaces.map(async (namespace) => ({ namespace, found: await readQuotas(client, namespace) }))),
+    Promise.all(
+      [...new Set(namespaces)].map(async (namespace) => ({ namespace, found: await readQuotas(client, namespace) })),
+    ),
+    unlessForbidden(client.get(ConfigMaps, calibrations).then((object) => readCalibrations(object?.data))),
   ]);
   const snapshot = new Snapshot({
     nodes: nodes.items.map(projectNode),
     pods,
     live: new Map(live),
     quotas: quotas.flatMap(({ found }) => found ?? []),
+    calibrations: measured ?? new Map(),
   });
   const notes = quotas
     .filter(({ found }) => found === undefined)
@@ -140,14 +153,21 @@ async function look(
       ({ namespace }) =>
         `The ResourceQuotas of namespace ${namespace} may not be listed: planned without them; ask for that right to have them obeyed.`,
     );
+  if (measured === undefined) {
+    notes.push(
+      `ConfigMap ${calibrations.namespace}/${calibrations.name} may not be read: planned by estimates where the operator may know what engines measured; ask for that right to have the same plan.`,
+    );
+  }
   return { snapshot, notes };
 }
 
-/** Undefined where they may not be listed: many who plan may not, and most namespaces limit no GPUs. */
-async function readQuotas(client: KubeClient, namespace: string): Promise<QuotaFacts[] | undefined> {
+const readQuotas = (client: KubeClient, namespace: string): Promise<QuotaFacts[] | undefined> =>
+  unlessForbidden(client.list(ResourceQuotas, { namespace }).then(({ items }) => items.map(projectQuota)));
+
+/** Undefined where it may not be read: many who plan may not, and a plan without it is better than none. */
+async function unlessForbidden<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
-    const { items } = await client.list(ResourceQuotas, { namespace });
-    return items.map(projectQuota);
+    return await reading;
   } catch (error) {
     if (isForbidden(error)) return undefined;
     throw error;

@@ -1,5 +1,5 @@
 import { type PlanOptions, type RenderOptions, UsageError, weightsAccess } from '../options.ts';
-import type { Installation, WeightsAccess } from '../render/index.ts';
+import { calibrationsName, type Installation, type WeightsAccess } from '../render/index.ts';
 import { type NodeGroup, parseNodes } from '../serving/index.ts';
 import { toYaml } from '../yaml.ts';
 import { openCluster } from './cluster.ts';
@@ -30,7 +30,8 @@ export interface Surroundings {
  * Answers the exit code: 0, or 1 when a resource fits nowhere. Fails with a `UsageError` where it cannot tell.
  */
 export async function plan(options: PlanOptions, surroundings: Surroundings): Promise<0 | 1> {
-  const previews = await lookAhead(options, surroundings, { installation: presumedInstallation({}) });
+  const installation = presumedInstallation({ namespace: options['lease-namespace'] });
+  const previews = await lookAhead(options, surroundings, { installation });
   const reports = previews.map(({ report }) => report);
   surroundings.write(printed(options.output, reports, surroundings));
   return reports.every(({ fits }) => fits) ? 0 : 1;
@@ -103,10 +104,13 @@ async function lookAhead(
     userAgent,
   );
   const namespaced = wishes.map((wish) => ({ wish, namespace: wish.namespace ?? contextual }));
-  const { snapshot: cluster, notes } = await readCluster(
-    namespaced.filter(({ wish }) => wish.isNamed).map(({ wish: { name }, namespace }) => ({ namespace, name })),
-    namespaced.map(({ namespace }) => namespace),
-  );
+  const { snapshot: cluster, notes } = await readCluster({
+    resources: namespaced
+      .filter(({ wish }) => wish.isNamed)
+      .map(({ wish: { name }, namespace }) => ({ namespace, name })),
+    namespaces: namespaced.map(({ namespace }) => namespace),
+    calibrations: { namespace: options['lease-namespace'], name: calibrationsName(options['lease-name']) },
+  });
   for (const note of notes) complain(`${note}\n`);
   return namespaced.map(({ wish, namespace }) => preview(wish, { cluster, namespace, ...own, isLive: wish.isNamed }));
 }

@@ -2,6 +2,7 @@ import { GROUP, KIND, type QwenCoderDeployment, VERSION } from '../api/index.ts'
 import { decide } from '../reconcile/decision.ts';
 import type { Learned } from '../reconcile/target.ts';
 import type { Installation, WeightsAccess } from '../render/index.ts';
+import { calibrationKey, engineVariant } from '../serving/index.ts';
 import { type Outlook, outlook } from './outlook.ts';
 import { shownInstallation } from './presumed-installation.ts';
 import { type Report, reportOf } from './report.ts';
@@ -37,8 +38,12 @@ export function preview(
   const key = isLive ? `${namespace}/${wish.name}` : '';
   const live = cluster.resource(key);
   const resource = resourceOf(wish, namespace, live);
-  // What engines of others measured is the operator's own; a preview does without.
-  const learned: Learned = { attempts: live?.status?.tuning ?? [], calibration: () => undefined, isIdle: false };
+  const variant = engineVariant(resource.spec);
+  const learned: Learned = {
+    attempts: live?.status?.tuning ?? [],
+    calibration: (footprint) => cluster.calibration(calibrationKey(footprint, variant)),
+    isIdle: false,
+  };
   const decision = decide(cluster, key, resource, resource.spec, {
     installation: shownInstallation(installation, cluster.children(key), image),
     access,

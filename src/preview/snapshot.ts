@@ -4,7 +4,7 @@ import type { NodeFacts, PodFacts, QuotaFacts } from '../reconcile/facts.ts';
 import { GpuInventory } from '../reconcile/inventory.ts';
 import type { Caches } from '../reconcile/observe.ts';
 import { RESOURCE } from '../render/labels.ts';
-import { type NodeGroup, productLabel } from '../serving/index.ts';
+import { type Calibration, type Calibrations, type NodeGroup, productLabel } from '../serving/index.ts';
 
 /** A resource as the cluster has it. */
 export interface Live {
@@ -19,6 +19,8 @@ export interface SnapshotParts {
   readonly pods: readonly PodFacts[];
   /** Of the namespaces that were read. */
   readonly quotas?: readonly QuotaFacts[];
+  /** What engines measured. */
+  readonly calibrations?: Calibrations;
   /** By key. */
   readonly live: ReadonlyMap<string, Live>;
 }
@@ -46,6 +48,10 @@ export class Snapshot implements Caches {
     return this.#parts.pods.filter(
       ({ metadata: { namespace, labels } }) => `${namespace}/${labels?.[RESOURCE]}` === key,
     );
+  }
+
+  calibration(key: string | undefined): Calibration | undefined {
+    return key === undefined ? undefined : this.#parts.calibrations?.get(key);
   }
 
   quotas(namespace: string): readonly QuotaFacts[] {

@@ -1,4 +1,4 @@
-import { GIB, type ServingPlan } from '../serving/index.ts';
+import { caveatOf, GIB, isGuess, overheadBytesPerGpu, type ServingPlan } from '../serving/index.ts';
 import { barCells, type Part, PARTS } from './memory-bar.ts';
 import type { Change, FittingReport, MemoryReport, MisfitReport, Report, WeightsOutlook } from './report.ts';
 import { type Look, WIDTH, wrapped } from './terminal.ts';
@@ -12,9 +12,11 @@ export const textOf = (report: Report, look: Look): string =>
 
 function fittingText(report: FittingReport, look: Look): string[] {
   const { plan, memory } = report;
+  const caveat = caveatOf(plan);
   return [
     look.bold(`${titleOf(report)}: ${briefly(plan)}`),
     ...wrapped(placesText(report)),
+    ...(caveat === undefined ? [] : wrapped(caveat)),
     '',
     ...planRows(report),
     '',
@@ -90,9 +92,12 @@ const PART_NAMES: Readonly<Record<Part, string>> = {
 
 function memoryText(memory: MemoryReport, plan: ServingPlan, look: Look): string[] {
   const cells = barCells(memory, WIDTH - 4);
+  const isEstimated = memory.overhead === overheadBytesPerGpu(plan.tensorParallelSize);
   const meanings: Readonly<Record<Part, string>> = {
     weights: '',
-    overhead: 'activations, CUDA graphs, NCCL: an estimate',
+    overhead: isGuess(plan)
+      ? 'at most: a guess'
+      : `activations, CUDA graphs, NCCL: ${isEstimated ? 'an estimate' : 'as measured'}`,
     recurrentState: `of ${count(plan.concurrency ?? 0, 'request')} of full length`,
     kvCache: 'of attention',
     free: `vLLM takes ${plan.gpuMemoryUtilizationPercent} % of the memory`,

@@ -5,6 +5,7 @@ import {
   type ServingPlan,
   alternativeRemedy,
   asSentence,
+  caveatOf,
   quantityBytes,
   suits,
   unschedulableRemedy,
@@ -52,7 +53,7 @@ export function conditionsOf(outcome: Outcome): Update[] {
   ];
 }
 
-function planned({ target }: Outcome): Update {
+function planned({ target, tuning }: Outcome): Update {
   if (!target.planned) {
     const { reason, message, remedy } = target.outcome;
     return { type: 'Planned', status: 'False', reason, message: `${message} ${remedy}`.trim() };
@@ -62,11 +63,13 @@ function planned({ target }: Outcome): Update {
     plan.concurrency === undefined
       ? 'GPU memory is unknown, so the length is a careful first one'
       : `${plan.concurrency} requests of that length fit at once`;
+  const isMeasured = (tuning?.verdict?.state ?? 'Trying') !== 'Trying';
+  const caveat = isMeasured ? '' : (caveatOf(plan) ?? '');
   return {
     type: 'Planned',
     status: 'True',
     reason: 'Planned',
-    message: `${plan.quantization} on ${gpusText(plan)}, ${plan.maxModelLen} tokens; ${fits}.`,
+    message: `${plan.quantization} on ${gpusText(plan)}, ${plan.maxModelLen} tokens; ${fits}. ${caveat}`.trim(),
   };
 }
 

@@ -8,6 +8,7 @@ type Placement = QwenCoderSpec['placement'];
 /** The GPUs of one node, or what is offered as such. */
 export interface NodeGpus {
   readonly product: string | undefined;
+  readonly part: string | undefined;
   readonly offered: number;
   /** Held by pods of resources of ours; and by all other pods. */
   readonly engines: number;
@@ -66,7 +67,7 @@ export class GpuInventory {
   *gpus(resourceName: string): Generator<NodeGpus> {
     for (const [name, { gpu, allocatable, schedulable }] of this.#nodes) {
       const offered = Number(allocatable[resourceName] ?? 0);
-      const { product } = gpu;
+      const { product, part } = gpu;
       // Not a number is possible too: a user may name a resource that counts bytes.
       if (!(offered >= 1)) continue;
       let engines = 0;
@@ -75,7 +76,7 @@ export class GpuInventory {
         if (key.endsWith('/')) others += count;
         else engines += count;
       }
-      yield { product, offered, engines, others, schedulable };
+      yield { product, part, offered, engines, others, schedulable };
     }
   }
 

@@ -1,7 +1,7 @@
 import { KIND, type QwenCoderDeployment } from '../api/index.ts';
 import { Nodes, Pods, ResourceQuotas } from '../kube/index.ts';
 import type { Clock, Metrics } from '../runtime/index.ts';
-import { type PlanFailure, type PlanOutcome, type PlanRequest, isWholeGpu, shortName } from '../serving/index.ts';
+import { type PlanFailure, type PlanOutcome, type PlanRequest, hasWholeGpus, shortName } from '../serving/index.ts';
 import { CHILD_KINDS } from './apply.ts';
 import type { Action } from './diff.ts';
 import type { NodeGpus } from './inventory.ts';
@@ -240,8 +240,8 @@ function gpusByProduct(caches: Scraped): ReadonlyMap<string, GpuStates> {
   for (const { spec } of caches.resources()) names.add(spec?.placement?.resourceName ?? DEFAULT_GPU_RESOURCE);
   const byProduct = new Map<string, GpuStates>();
   for (const name of names) {
-    for (const { product, offered, engines, others, schedulable } of caches.inventory.gpus(name)) {
-      if (product !== undefined && !isWholeGpu(product)) continue;
+    for (const { product, part, offered, engines, others, schedulable } of caches.inventory.gpus(name)) {
+      if (!hasWholeGpus({ product, part })) continue;
       const short = shortName(product);
       const states = byProduct.get(short) ?? { engines: 0, others: 0, free: 0, cordoned: 0 };
       states.engines += engines;

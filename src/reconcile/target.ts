@@ -10,6 +10,7 @@ import {
   type ServingPlan,
   configurationOf,
   informed,
+  isGuess,
   measuredOverhead,
   planServing,
   suits,
@@ -81,7 +82,10 @@ export function chooseTarget(
   return { planned: false, outcome };
 }
 
-/** By what was measured, and without it where that leaves nothing: a hint never refuses what the planner would try. */
+/**
+ * By what was measured, and without it where that leaves nothing: a hint never refuses what the planner would plan. What it would only
+ * guess is refused: a guess is good until somebody has measured.
+ */
 function planAnew(facts: Facts, plan: Planner, learned: Learned): PlanOutcome {
   const { spec } = facts;
   let isHinted = false;
@@ -91,7 +95,11 @@ function planAnew(facts: Facts, plan: Planner, learned: Learned): PlanOutcome {
     return found;
   };
   const measured = planMeasured(facts, plan, { ...learned, calibration });
-  const outcome = measured.fits || !isHinted ? measured : plan({ spec, nodes: facts.nodes(), quota: facts.quota });
+  const unhinted = (): PlanOutcome => {
+    const outcome = plan({ spec, nodes: facts.nodes(), quota: facts.quota });
+    return outcome.fits && isGuess(outcome.plan) ? measured : outcome;
+  };
+  const outcome = measured.fits || !isHinted ? measured : unhinted();
   if (!outcome.fits) return outcome;
   return { ...outcome, plan: informed(outcome.plan, spec, learned.attempts, learned.calibration(outcome.plan)) };
 }
@@ -128,7 +136,8 @@ function tuned(kept: Revision, facts: Facts, plan: Planner, learned: Learned): S
 function otherwise(kept: Revision, facts: Facts, plan: Planner, learned: Learned): ServingPlan | undefined {
   if (kept.served) return undefined;
   const outcome = planMeasured(facts, plan, learned);
-  if (!outcome.fits) return undefined;
+  // One download for a guess is enough.
+  if (!outcome.fits || isGuess(outcome.plan)) return undefined;
   const hasFailed = learned.attempts.some(
     ({ configuration, outcome: came }) =>
       configuration === configurationOf(outcome.plan, facts.spec) && (came === 'DoesNotFit' || came === 'OutOfMemory'),

@@ -41,6 +41,13 @@ export const shapeNodes = (spec: QwenCoderSpec): GpuNode[] =>
     exists: false,
   }));
 
+/** Whether what a node offers are GPUs, not parts of them: by its labels, and by the product that they name. */
+export const hasWholeGpus = ({ product, part }: Pick<GpuNode, 'product' | 'part'>): boolean =>
+  part === undefined && (product === undefined || isWholeGpu(product));
+
+const describePart = ({ product, part }: GpuNode): string =>
+  part === undefined || (product !== undefined && !isWholeGpu(product)) ? product! : `${product ?? 'GPUs'} (${part})`;
+
 /** Nodes with the same label and the same memory. */
 interface Shelf {
   readonly product: string | undefined;
@@ -51,14 +58,14 @@ interface Shelf {
 /** The GPUs that a spec allows, of existing nodes and declared shapes, or which field rules all of them out. */
 export function findGpus(spec: QwenCoderSpec, existing: readonly GpuNode[]): readonly GpuGroup[] | PlanFailure {
   const { resourceName, products, minMemory } = spec.placement;
-  const offering = shelve([...existing, ...shapeNodes(spec)]);
-  const whole = offering.filter(({ product }) => product === undefined || isWholeGpu(product));
+  const offering = [...existing, ...shapeNodes(spec)].filter(({ gpus }) => gpus >= 1);
+  const whole = shelve(offering.filter(hasWholeGpus));
   if (whole.length === 0) {
-    const parts = listOf(offering.map(({ product }) => product!));
+    const parts = listOf(offering.map(describePart));
     return refuse(
       'NoGpuNodes',
       `No node offers whole GPUs as ${resourceName}${parts === '' ? '' : `; ${parts} are parts of GPUs`}.`,
-      'Install the device plugin of the GPUs, correct spec.placement.resourceName or nodeSelector, or declare spec.placement.nodeShapes for pools that scale from zero.',
+      `${parts === '' ? 'Install the device plugin of the GPUs' : 'Offer whole GPUs on some nodes, without MIG and without sharing in the device plugin'}, correct spec.placement.resourceName or nodeSelector, or declare spec.placement.nodeShapes for pools that scale from zero.`,
     );
   }
   const named = products?.length
@@ -89,7 +96,6 @@ export function findGpus(spec: QwenCoderSpec, existing: readonly GpuNode[]): rea
 function shelve(nodes: readonly GpuNode[]): Shelf[] {
   const byProduct = new Map<string | undefined, Map<number | undefined, Shelf>>();
   for (const node of nodes) {
-    if (node.gpus < 1) continue;
     const { product } = node;
     let byMemory = byProduct.get(product);
     if (byMemory === undefined) byProduct.set(product, (byMemory = new Map()));

@@ -24,6 +24,7 @@ export {
   concurrency,
   fits,
   kvGeometry,
+  LEAST_OVERHEAD_BYTES,
   loggedConcurrency,
   maxTokens,
   needBlocks,
@@ -81,7 +82,8 @@ export {
 } from './start-budget.ts';
 export { memoryFailure, startReport, type StartReport } from './start-report.ts';
 export { engineVariant } from './variant.ts';
-export { shapeNodes } from './gpu-groups.ts';
+export { caveatOf, isGuess } from './guess.ts';
+export { hasWholeGpus, shapeNodes } from './gpu-groups.ts';
 export { parseNodes, type NodeGroup } from './node-specification.ts';
 export { planServing } from './planner.ts';
 export { quantityBytes, quantityValue } from './quantity.ts';

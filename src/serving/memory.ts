@@ -29,6 +29,12 @@ export function weightBytesPerGpu(quantization: VllmQuantization, tensorParallel
  */
 export const overheadBytesPerGpu = (tensorParallelSize: number): number => (tensorParallelSize === 1 ? 3 : 4) * GIB;
 
+/**
+ * What no engine does with less, on any card: the CUDA context, NCCL's buffers and the activations of the smallest batch. An estimate too,
+ * at the low end: what lies between this and `overheadBytesPerGpu` only a start can tell.
+ */
+export const LEAST_OVERHEAD_BYTES = GIB;
+
 /** What decides the shape of the KV cache on one GPU. */
 export interface KvShape {
   readonly tensorParallelSize: number;

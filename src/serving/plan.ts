@@ -12,7 +12,9 @@ export interface GpuNode {
   readonly computeCapability: number | undefined;
   /** Major version of the NVIDIA driver (570, 580); undefined where no label tells. */
   readonly driver?: number | undefined;
-  /** Whole GPUs that the node offers (allocatable). */
+  /** What a label says that each of them is in place of a whole GPU, for people: `time-slicing`. Undefined where none does. */
+  readonly part?: string | undefined;
+  /** GPUs that the node offers (allocatable). */
   readonly gpus: number;
   /** Of these, not held by pods of others; the planned resource's own pods count as free. */
   readonly free: number;
@@ -53,6 +55,11 @@ export interface ServingPlan {
   readonly concurrency: number | undefined;
   /** Undefined without GPU memory facts. */
   readonly memory: GpuMemory | undefined;
+  /**
+   * Set in a plan that is a guess: the overhead of one GPU by the planner's estimate, with which this plan does not load. It loads with
+   * `memory.overhead`, which is less. Undefined in plans that hold by the estimate or by a measurement.
+   */
+  readonly estimatedOverheadBytes?: number | undefined;
   /** Bytes of the checkpoint: what storage must hold. */
   readonly weightBytes: number;
   /** Oldest NVIDIA driver that the engine runs on; undefined where the user's image or variables settle it, and in plans of old. */
@@ -127,9 +134,9 @@ export interface PlanRequest {
 export const hasOldDriver = ({ leastDriver }: Pick<ServingPlan, 'leastDriver'>, { driver }: GpuNode): boolean =>
   driver !== undefined && leastDriver !== undefined && driver < leastDriver;
 
-/** Whether pods of a plan are let onto a node: it has the product, and no driver that is too old. */
+/** Whether pods of a plan find on a node what was planned: the product as whole GPUs, and no driver that is too old. */
 export const suits = (plan: ServingPlan, node: GpuNode): boolean =>
-  node.product === plan.gpuProduct && !hasOldDriver(plan, node);
+  node.product === plan.gpuProduct && node.part === undefined && !hasOldDriver(plan, node);
 
 /** A request that no plan serves. */
 export type PlanFailure = Extract<PlanOutcome, { fits: false }>;

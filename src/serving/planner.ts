@@ -37,61 +37,78 @@ const LONG_ENOUGH = 0.9;
  * 5. a quarter of KV memory to spare;
  * 6. the smallest card, so that larger ones stay for who needs them; then the longer context; then the name of the product.
  *
+ * Where nothing serves but for the overhead that is only estimated, the plan is a guess: what would serve with less, at the shortest
+ * length, with the room that it has. Guesses are ranked in the same way, with the one that has most room in place of the smallest card. None
+ * is made where a larger quota or a newer driver would bring a plan that holds, nor against a measurement.
+ *
  * Without memory facts for any allowed GPU that could serve, the plan is provisional: 32,768 tokens on as many GPUs as a node has, up to
  * 4 with FP8, or the pinned numbers; its concurrency is undefined.
  *
  * Nodes whose driver is too old for the engine's CUDA are left out, and replicas of more GPUs than a quota allows are rejected; where only
  * these would do, the plan is refused for it.
  *
- * Guarantees: a plan with memory facts holds `min(context.minConcurrency, context.maxNumSeqs)` requests of its length; the same request
+ * Guarantees: a plan with memory facts holds `min(context.minConcurrency, context.maxNumSeqs)` requests of its length, a guess as long as
+ * its engine takes no more overhead than it has room for; the same request
  * gives the same answer, whatever the order of its nodes.
  * Assumes: `spec` passed its schema; `nodes` exist and are allowed by the node selector; declared shapes are added here.
  */
 export function planServing(request: PlanRequest): PlanOutcome {
-  const { spec, nodes, quota } = request;
-  const demand = readDemand(spec, quota);
+  const demand = readDemand(request.spec, request.quota);
   if ('fits' in demand) return demand;
+  const outcome = planFrom('fits', demand, request);
+  // Where a quota or a driver is all that is in the way, there is a better remedy than a guess.
+  if (outcome.fits || outcome.reason === 'QuotaTooSmall' || outcome.reason === 'DriverTooOld') return outcome;
+  return planFrom('guesses', demand, request);
+}
+
+/** Which of the judged candidates a plan is chosen from. */
+type Source = 'fits' | 'guesses';
+
+function planFrom(source: Source, demand: Demand, request: PlanRequest): PlanOutcome {
+  const { spec, nodes, quota } = request;
   const able = { ...request, nodes: nodes.filter((node) => !hasOldDriver(demand, node)) };
-  const outcome = planOn(demand, able);
+  const outcome = planOn(source, demand, able);
   if (outcome.fits) return outcome;
   const unlimited = { ...demand, quota: undefined };
   if (quota !== undefined) {
-    const [least] = fitsOn(unlimited, able).toSorted(fewestGpusFirst);
+    const [least] = choicesOn(source, unlimited, able).toSorted(fewestGpusFirst);
     if (least) return quotaTooSmall(spec, quota, least, outcome);
   }
-  if (able.nodes.length === nodes.length || fitsOn(unlimited, request).length === 0) return outcome;
+  if (able.nodes.length === nodes.length || choicesOn(source, unlimited, request).length === 0) return outcome;
   return oldDrivers(
     demand,
     nodes.filter((node) => hasOldDriver(demand, node)),
   );
 }
 
-function planOn(demand: Demand, request: PlanRequest): PlanOutcome {
+function planOn(source: Source, demand: Demand, request: PlanRequest): PlanOutcome {
   const judged = judgeAll(demand, request);
   if ('reason' in judged) return judged;
-  const { groups, fits, misfits } = judged;
-  const [best] = fits;
+  const { groups, misfits, [source]: choices } = judged;
+  const [best] = choices;
   if (best === undefined) return noFit(demand, groups, misfits);
-  const others = fits.filter(({ candidate }) => candidate.group.product !== best.candidate.group.product);
+  const others = choices.filter(({ candidate }) => candidate.group.product !== best.candidate.group.product);
   const runnerUp = others.find(({ candidate }) => startable(demand, candidate) > 0) ?? others[0];
   return {
     fits: true,
     plan: servingPlan(request.spec, demand, best),
     runnerUp: runnerUp && servingPlan(request.spec, demand, runnerUp),
-    rejected: misfits.map(rejection),
+    rejected: misfits.filter(({ candidate }) => candidate !== best.candidate).map(rejection),
   };
 }
 
 /** Best first; none where no GPUs are allowed. */
-function fitsOn(demand: Demand, request: PlanRequest): readonly Fit[] {
+function choicesOn(source: Source, demand: Demand, request: PlanRequest): readonly Fit[] {
   const judged = judgeAll(demand, request);
-  return 'reason' in judged ? [] : judged.fits;
+  return 'reason' in judged ? [] : judged[source];
 }
 
 interface Judged {
   readonly groups: readonly GpuGroup[];
   /** Best first. */
   readonly fits: readonly Fit[];
+  /** What would serve if the estimated overhead is too high. Best first. */
+  readonly guesses: readonly Fit[];
   /** Nearest first. */
   readonly misfits: readonly Misfit[];
 }
@@ -107,7 +124,13 @@ function judgeAll(demand: Demand, { spec, nodes, overheadBytes }: PlanRequest): 
     if ('reason' in verdict) misfits.push(verdict);
     else fitting.push(verdict);
   }
-  return { groups, fits: ranked(demand, fitting), misfits: misfits.toSorted(nearestFirst) };
+  const guesses = misfits.flatMap(({ guess }) => guess ?? []);
+  return {
+    groups,
+    fits: ranked(demand, fitting),
+    guesses: ranked(demand, guesses),
+    misfits: misfits.toSorted(nearestFirst),
+  };
 }
 
 const fewestGpusFirst = (left: Fit, right: Fit): number =>
@@ -117,14 +140,15 @@ const fewestGpusFirst = (left: Fit, right: Fit): number =>
 function quotaTooSmall(
   { placement: { resourceName } }: QwenCoderSpec,
   { name, gpus }: GpuQuota,
-  { candidate, maxModelLen }: Fit,
+  { candidate, maxModelLen, sized }: Fit,
   { remedy, rejected }: PlanFailure,
 ): PlanFailure {
   const { quantization, tensorParallelSize: needed, group } = candidate;
+  const serves = sized?.estimatedOverheadBytes === undefined ? 'serves' : 'may serve';
   return {
     fits: false,
     reason: 'QuotaTooSmall',
-    message: `ResourceQuota ${name} allows the namespace ${gpus} of ${resourceName}, and a replica needs ${needed} or more: ${quantization} on ${needed}x ${group.name} serves ${maxModelLen} tokens.`,
+    message: `ResourceQuota ${name} allows the namespace ${gpus} of ${resourceName}, and a replica needs ${needed} or more: ${quantization} on ${needed}x ${group.name} ${serves} ${maxModelLen} tokens.`,
     remedy:
       `Raise requests.${resourceName} in spec.hard of ResourceQuota ${name} to ${needed} or more. ${remedy}`.trim(),
     rejected,
@@ -200,11 +224,15 @@ function compareFits(demand: Demand, left: Fit, right: Fit): number {
     Number(isNative(b)) - Number(isNative(a)) ||
     VLLM_QUANTIZATIONS.indexOf(a.quantization) - VLLM_QUANTIZATIONS.indexOf(b.quantization) ||
     Number(right.sized?.hasHeadroom ?? false) - Number(left.sized?.hasHeadroom ?? false) ||
-    (a.group.memoryBytes ?? 0) - (b.group.memoryBytes ?? 0) ||
+    roominess(left) - roominess(right) ||
     right.maxModelLen - left.maxModelLen ||
     compareText(a.group.product ?? '', b.group.product ?? '')
   );
 }
+
+/** Smallest card first; of guesses the likeliest to load first. */
+const roominess = ({ candidate, sized }: Fit): number =>
+  sized?.estimatedOverheadBytes === undefined ? (candidate.group.memoryBytes ?? 0) : -sized.memory.overhead;
 
 /** Replicas of the wanted ones that free GPUs and the quota take. */
 function startable({ replicas, quota }: Demand, { group, tensorParallelSize }: Candidate): number {
@@ -245,6 +273,7 @@ function servingPlan(
     gpuMemoryUtilizationPercent: demand.utilizationPercent,
     concurrency: sized?.concurrency,
     memory: sized?.memory,
+    ...(sized?.estimatedOverheadBytes !== undefined && { estimatedOverheadBytes: sized.estimatedOverheadBytes }),
     weightBytes: checkpoint.bytes,
     leastDriver: demand.leastDriver,
   };

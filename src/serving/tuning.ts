@@ -328,6 +328,8 @@ function resized(plan: ServingPlan, spec: QwenCoderSpec, blocks: number): Servin
     maxModelLen,
     maxNumSeqs: seqsFor(demand, geometry, blocks),
     concurrency: concurrency(geometry, blocks, maxModelLen),
+    // It is measured now.
+    estimatedOverheadBytes: undefined,
     memory: memory && { ...memory, overhead: Math.floor(memory.usable - memory.weights - kvPool), kvPool },
   };
 }

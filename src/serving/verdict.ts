@@ -5,6 +5,7 @@ import {
   fits,
   type KvGeometry,
   kvGeometry,
+  LEAST_OVERHEAD_BYTES,
   maxTokens,
   needBlocks,
   overheadBytesPerGpu,
@@ -56,6 +57,8 @@ export interface SizedFit {
   readonly blocks: number;
   readonly memory: GpuMemory;
   readonly hasHeadroom: boolean;
+  /** Set in a guess: the estimate, which is more than `memory.overhead`, the most that it loads with. */
+  readonly estimatedOverheadBytes?: number;
 }
 
 /** A candidate that does not. */
@@ -65,6 +68,11 @@ export interface Misfit {
   readonly reason: string;
   /** Bytes a GPU that are missing; undefined where memory is not what is missing. */
   readonly shortfallBytes: number | undefined;
+  /**
+   * How it serves if the estimate of its overhead is too high: at the shortest length, so that it loads if anything does. Undefined where
+   * that is out of the question: it was measured, or not even the least overhead leaves room.
+   */
+  readonly guess?: Fit | undefined;
 }
 
 /** Whether a candidate serves what is asked, and with which numbers. */
@@ -96,15 +104,19 @@ export function judge(
     );
   }
   if (group.memoryBytes === undefined) return provisionalFit(demand, candidate);
-  const overhead =
-    overheadBytes?.({
-      gpuProduct: group.product,
-      engineVersion: demand.version.version,
-      tensorParallelSize,
-      quantization: candidate.quantization,
-      kvCacheDtype: demand.kvCacheDtype,
-    }) ?? overheadBytesPerGpu(tensorParallelSize);
-  return judgeMemory(demand, candidate, group.memoryBytes, overhead);
+  const measured = overheadBytes?.({
+    gpuProduct: group.product,
+    engineVersion: demand.version.version,
+    tensorParallelSize,
+    quantization: candidate.quantization,
+    kvCacheDtype: demand.kvCacheDtype,
+  });
+  if (measured !== undefined) return judgeMemory(demand, candidate, group.memoryBytes, measured);
+  const estimate = overheadBytesPerGpu(tensorParallelSize);
+  const verdict = judgeMemory(demand, candidate, group.memoryBytes, estimate);
+  return 'reason' in verdict
+    ? { ...verdict, guess: guessFit(demand, candidate, group.memoryBytes, estimate) }
+    : verdict;
 }
 
 /** Whether no pod of so many GPUs is let into the namespace, however few others hold. */
@@ -121,13 +133,10 @@ function provisionalFit(demand: Demand, candidate: Candidate): Fit {
 }
 
 function judgeMemory(demand: Demand, candidate: Candidate, total: number, overhead: number): Fit | Misfit {
-  const { version, concurrency: asked, kvCacheDtype, prefixCaching } = demand;
-  const { quantization, tensorParallelSize } = candidate;
-  const usable = Math.floor((total * demand.utilizationPercent) / 100);
-  const weights = weightBytesPerGpu(quantization, tensorParallelSize);
-  const left = usable - weights - overhead;
+  const { version, concurrency: asked } = demand;
   const { reservedBlocks } = version;
-  const geometry = kvGeometry({ tensorParallelSize, kvCacheDtype, prefixCaching, reservedBlocks });
+  const { usable, weights, geometry } = layoutOf(demand, candidate, total);
+  const left = usable - weights - overhead;
   const blocks = poolBlocks(geometry, left);
   const bytesOf = (tokens: number): number =>
     (asked * needBlocks(geometry, tokens) + reservedBlocks) * geometry.blockBytes;
@@ -166,6 +175,45 @@ function judgeMemory(demand: Demand, candidate: Candidate, total: number, overhe
       blocks,
       memory: { total, usable, weights, overhead, kvPool: blocks * geometry.blockBytes },
       hasHeadroom: left >= bytesOf(maxModelLen) * HEADROOM,
+    },
+  };
+}
+
+/** What a candidate's memory is like whatever its overhead is. */
+function layoutOf(demand: Demand, { quantization, tensorParallelSize }: Candidate, total: number) {
+  const { version, kvCacheDtype, prefixCaching, utilizationPercent } = demand;
+  return {
+    usable: Math.floor((total * utilizationPercent) / 100),
+    weights: weightBytesPerGpu(quantization, tensorParallelSize),
+    geometry: kvGeometry({
+      tensorParallelSize,
+      kvCacheDtype,
+      prefixCaching,
+      reservedBlocks: version.reservedBlocks,
+    }),
+  };
+}
+
+/** What a candidate serves that the estimate rules out: no more KV memory than what is asked, so that all the rest may be overhead. */
+function guessFit(demand: Demand, candidate: Candidate, total: number, estimate: number): Fit | undefined {
+  const { version, concurrency: asked, maxNumSeqs } = demand;
+  const { usable, weights, geometry } = layoutOf(demand, candidate, total);
+  const maxModelLen = demand.maxModelLen ?? LEAST_PLANNED_TOKENS;
+  const held = asked * needBlocks(geometry, maxModelLen) + version.reservedBlocks;
+  const blocks = version.seqsBoundByPool ? Math.max(held, maxNumSeqs ?? 0) : held;
+  const kvPool = blocks * geometry.blockBytes;
+  const overhead = Math.floor(usable - weights - kvPool);
+  if (overhead < LEAST_OVERHEAD_BYTES) return undefined;
+  return {
+    candidate,
+    maxModelLen,
+    maxNumSeqs: maxNumSeqs ?? plannedSeqs(geometry, blocks, asked),
+    sized: {
+      concurrency: concurrency(geometry, blocks, maxModelLen),
+      blocks,
+      memory: { total, usable, weights, overhead, kvPool },
+      hasHeadroom: false,
+      estimatedOverheadBytes: estimate,
     },
   };
 }

@@ -7,19 +7,25 @@ import { CLUSTERS } from '../serving/clusters.ts';
 
 /**
  * vLLM's own parsers, which need Python packages of hundreds of megabytes: QWEN_CODER_VLLM_PARSERS is JSON of version → command. The
- * command gets `parse -- ARGS…`, what stands behind `vllm serve`, and ends with 0 when vLLM takes them.
+ * command gets `parse -- ARGS…`, what stands behind `vllm serve`, and ends with 0 when vLLM takes them. `vllm-parser.sh` fetches what it
+ * takes and runs this test.
  */
 const parsers = Object.entries(
   JSON.parse(process.env['QWEN_CODER_VLLM_PARSERS'] ?? '{}') as Record<string, readonly string[]>,
 );
 
-/** The arguments of every golden plan, had it that version of vLLM. */
+/** The arguments of every golden plan, had it that version of vLLM; the same ones once, under the name of the first. */
 function argumentLists(version: string): readonly (readonly [string, readonly string[]])[] {
-  return CLUSTERS.flatMap(({ name, spec: input = {}, nodes }) => {
+  const lists = CLUSTERS.flatMap(({ name, spec: input = {}, nodes }) => {
     const asked = spec({ ...input, engine: { ...input.engine, version } });
     const outcome = planServing({ spec: asked, nodes });
-    return outcome.fits ? [[name, vllmArgs(outcome.plan, asked, outcome.plan.repository)] as const] : [];
+    return outcome.fits ? [{ name, list: vllmArgs(outcome.plan, asked, outcome.plan.repository) }] : [];
   });
+  const alike = Map.groupBy(lists, ({ list }) => JSON.stringify(list));
+  return [...alike.values()].map(([first, ...others]) => [
+    others.length === 0 ? first!.name : `${first!.name}, and ${others.length} more`,
+    first!.list,
+  ]);
 }
 
 describe.runIf(parsers.length > 0)("vLLM's own parser takes the arguments of every golden plan", () => {

@@ -8,6 +8,7 @@ const cases: { name: string; gpus: string; spec?: string; code?: number }[] = [
   { name: 'empty-spec', gpus: '4xL40S-48GB' },
   { name: 'several-products', gpus: '4xL40S-48GB,8xH100-80GB*2' },
   { name: 'does-not-fit', gpus: '2xRTX4090-24GB', code: 1 },
+  { name: 'a-guess', gpus: '2xL40S-48GB' },
   { name: 'no-gpus', gpus: 'CPU*2', code: 1 },
   { name: 'unlabelled', gpus: '8xUNLABELLED' },
   {

@@ -242,6 +242,30 @@ describe('a plan that was tried', () => {
     expect(chosenBy({}, { calibration }).plan.quantization).toBe('FP8');
   });
 
+  test('but a guess is not tried against it', () => {
+    const nodes = () => [gpuNode({ ...l40s, gpus: 2, free: 2 })];
+    expect(chosenBy({ nodes }, {}).plan).toMatchObject({ tensorParallelSize: 2, maxModelLen: 8192 });
+    const calibration: Learned['calibration'] = () => ({
+      gpuMemoryBytes: l40s.memoryBytes,
+      utilizationPercent: 92,
+      kvBytes: 0,
+      measuredAt: '',
+    });
+    expect(() => chosenBy({ nodes }, { calibration })).toThrow('No GPU can serve 4 requests');
+  });
+
+  test('a plan that failed gives way to no guess: one download for nothing is enough', () => {
+    const nodes = () => [gpuNode({ product: 'NVIDIA-GeForce-RTX-4090', memoryBytes: 24_564 * 2 ** 20, gpus: 8 })];
+    const guess = chosenBy({ nodes }, {});
+    expect(guess.plan).toMatchObject({ quantization: 'FP8', tensorParallelSize: 4 });
+    const calibration: Learned['calibration'] = ({ quantization }) =>
+      quantization === 'FP8'
+        ? { gpuMemoryBytes: guess.plan.gpuMemoryBytes, utilizationPercent: 92, kvBytes: 0, measuredAt: '' }
+        : undefined;
+    const nothing = attempts({ outcome: 'DoesNotFit', kvBlocks: 0 }, guess);
+    expect(chosenBy({ revisions: [guess], nodes }, { attempts: nothing, calibration })).toBe(guess);
+  });
+
   test('is what another resource of its kind begins with', () => {
     const kvBytes = 200 * geometryOf(kept.plan, spec()).blockBytes;
     const calibration: Learned['calibration'] = ({ tensorParallelSize, quantization }) =>

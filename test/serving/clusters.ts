@@ -74,6 +74,14 @@ export const CLUSTERS: readonly {
       node('A100', 7, { product: `${LABELS.A100}-MIG-1g.10gb` }),
     ],
   },
+  {
+    name: 'GPUs that labels alone say are shared',
+    nodes: [node('H100', 32, { part: 'time-slicing' }), plainNode(8, { part: '4 replicas of one GPU' })],
+  },
+  {
+    name: 'shared H100 beside whole ones on a smaller node',
+    nodes: [node('H100', 32, { part: 'mps' }), node('H100', 2, { name: 'whole' })],
+  },
   { name: 'AMD cards with the official image', nodes: [node('MI300X', 8)] },
   {
     name: 'AMD cards with an image for them',
@@ -126,9 +134,19 @@ export const CLUSTERS: readonly {
     nodes: [node('L40S', 4), node('H200', 8)],
   },
   {
-    name: 'the same, with the L40S taken',
+    name: 'the same, with the H200 taken',
     spec: { context: { maxModelLen: 32_768, minConcurrency: 1 } },
-    nodes: [node('L40S', 4, { free: 0 }), node('H200', 8)],
+    nodes: [node('L40S', 4), node('H200', 8, { free: 0 })],
+  },
+  {
+    name: 'a short context for one, one 96 GB card beside H200 and B200',
+    spec: { context: { maxModelLen: 32_768, minConcurrency: 1 } },
+    nodes: [node('RTXPRO6000', 1), node('H200', 8), node('B200', 8)],
+  },
+  {
+    name: 'the same, with the 96 GB card taken',
+    spec: { context: { maxModelLen: 32_768, minConcurrency: 1 } },
+    nodes: [node('RTXPRO6000', 1, { free: 0 }), node('H200', 8), node('B200', 8)],
   },
   {
     name: 'three replicas, of which the H100 have room for two and the A100 for three',

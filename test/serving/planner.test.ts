@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { QwenCoderSpec, QwenCoderSpecInput } from '../../src/api/v1alpha1.ts';
 import {
+  caveatOf,
   fits,
   GIB,
   hasPrefixCaching,
@@ -22,7 +23,8 @@ function describePlan(outcome: PlanOutcome): string {
   if (!outcome.fits) return `${outcome.reason}: ${outcome.message}\n  ${outcome.remedy}`;
   const { quantization, tensorParallelSize, gpuName, maxModelLen, concurrency, maxNumSeqs, memory } = outcome.plan;
   const kv = memory ? `, KV ${(memory.kvPool / GIB).toFixed(1)} GiB a GPU` : '';
-  return `${quantization} on ${tensorParallelSize}x ${gpuName}: ${maxModelLen} tokens x ${concurrency ?? '?'}, ${maxNumSeqs} sequences${kv}`;
+  const caveat = caveatOf(outcome.plan);
+  return `${quantization} on ${tensorParallelSize}x ${gpuName}: ${maxModelLen} tokens x ${concurrency ?? '?'}, ${maxNumSeqs} sequences${kv}${caveat === undefined ? '' : `\n  ${caveat}`}`;
 }
 
 describe('planner', () => {
@@ -159,6 +161,59 @@ describe('a quota', () => {
       replicas: 2,
     };
     expect(under(4, two, nodes)).toMatchObject({ plan: { gpusPerReplica: 2 } });
+  });
+});
+
+describe('a guess', () => {
+  const L40S_PAIR = [node('L40S', 2)];
+
+  test('is made where only the estimate of the overhead is in the way, at the shortest length, with the room it has', () => {
+    const { memory, estimatedOverheadBytes, ...made } = planned({}, ...L40S_PAIR);
+    expect(made).toMatchObject({ quantization: 'FP8', tensorParallelSize: 2, maxModelLen: 8192, concurrency: 4 });
+    expect(estimatedOverheadBytes).toBe(4 * GIB);
+    expect(memory!.overhead).toBeLessThan(4 * GIB);
+    expect(memory!.weights + memory!.overhead + memory!.kvPool).toBeLessThanOrEqual(memory!.usable);
+  });
+
+  test('holds what is pinned', () => {
+    const context = { maxModelLen: 65_536, minConcurrency: 2, maxNumSeqs: 200 };
+    expect(planned({ context }, ...L40S_PAIR)).toMatchObject({ maxModelLen: 65_536, maxNumSeqs: 200 });
+  });
+
+  test('comes after every plan that holds by the estimate, taken GPUs and declared ones included', () => {
+    for (const other of [node('H100', 8, { free: 0 }), plainNode(4)]) {
+      expect(planned({}, ...L40S_PAIR, other).estimatedOverheadBytes).toBeUndefined();
+    }
+    const placement = { nodeShapes: [{ product: LABELS.H100, memory: '80Gi', gpus: 8 }] };
+    expect(planned({ placement }, ...L40S_PAIR).gpuName).toBe('H100-80GB');
+  });
+
+  test("is no other plan's runner-up", () => {
+    expect(plan({}, ...L40S_PAIR, node('H100', 8))).toMatchObject({ fits: true, runnerUp: undefined });
+  });
+
+  test('of several on as many GPUs is the one with most room', () => {
+    expect(planned({}, node('L4', 4), node('RTX4090', 4)).gpuName).toBe('RTX4090-24GB');
+  });
+
+  test('is not made where not even the least overhead leaves room', () => {
+    expect(refusal({ context: { minConcurrency: 16 } }, node('L4', 4))).toContain('NoFittingGpu');
+  });
+
+  test('is not made where a larger quota or a newer driver would bring a plan that holds', () => {
+    const quota = { name: 'gpus', gpus: 2 };
+    expect(planServing({ spec: spec(), nodes: [node('L40S', 4)], quota })).toMatchObject({ reason: 'QuotaTooSmall' });
+    expect(plan({}, ...L40S_PAIR, node('H100', 2, { driver: 550 }))).toMatchObject({ reason: 'DriverTooOld' });
+    const none = planServing({ spec: spec(), nodes: L40S_PAIR, quota: { name: 'gpus', gpus: 1 } });
+    expect(none).toMatchObject({ message: expect.stringContaining('FP8 on 2x L40S-48GB may serve 8192 tokens') });
+  });
+
+  test('is not made against a measurement', () => {
+    const outcome = planServing({ spec: spec(), nodes: L40S_PAIR, overheadBytes: () => 3.9 * GIB });
+    expect(outcome).toMatchObject({ fits: false, reason: 'NoFittingGpu' });
+    const roomy = planServing({ spec: spec(), nodes: L40S_PAIR, overheadBytes: () => 2 * GIB });
+    expect(roomy).toMatchObject({ fits: true, plan: { tensorParallelSize: 2 } });
+    expect(roomy.fits && roomy.plan.maxModelLen).toBeGreaterThan(32_768);
   });
 });
 

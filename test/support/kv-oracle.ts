@@ -4,6 +4,8 @@ import { GIB, type KvVerdict, vllmVerdict } from '../../src/serving/index.ts';
 
 /** One answer of vLLM's own `get_kv_cache_configs` for this model's shapes. */
 export interface OracleRow {
+  /** Of vLLM; where there is none, the name of the file tells. */
+  readonly version?: string;
   readonly tp: number;
   readonly kv_dtype: 'bf16' | 'fp8';
   readonly mamba_cache_mode: 'align' | 'none';
@@ -19,13 +21,34 @@ export interface OracleRow {
   readonly max_concurrency?: number;
 }
 
-/** The rows of a file, and the vLLM version that its name ends in: `…-0.33.0.jsonl`. */
-export function readOracle(path: string): { readonly version: string; readonly rows: readonly OracleRow[] } {
-  const version = /(\d+\.\d+\.\d+)\.jsonl$/.exec(basename(path))?.[1];
-  if (version === undefined)
-    throw new Error(`${path}: the name does not end in a vLLM version, as in kv-oracle-0.33.0.jsonl`);
-  const lines = readFileSync(path, 'utf8').split('\n');
-  return { version, rows: lines.filter((line) => line !== '').map((line) => JSON.parse(line) as OracleRow) };
+/** Answers of one version of vLLM. */
+export interface Oracle {
+  readonly version: string;
+  readonly rows: readonly OracleRow[];
+}
+
+/**
+ * The answers in a file, one JSON object a line, by version: that of the row, else the last one in the name of the file.
+ *
+ * Fails when neither tells.
+ */
+export function readOracle(path: string): readonly Oracle[] {
+  const named = basename(path)
+    .match(/\d+\.\d+\.\d+/g)
+    ?.at(-1);
+  const rows = readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => JSON.parse(line) as OracleRow);
+  const byVersion = Map.groupBy(rows, (row) => row.version ?? named);
+  return [...byVersion].map(([version, some]) => {
+    if (version === undefined) {
+      throw new Error(
+        `${path}: ${some.length} of ${rows.length} rows are of an unknown version of vLLM; add "version" to them, or name the file like kv-oracle-0.33.0.jsonl`,
+      );
+    }
+    return { version, rows: some };
+  });
 }
 
 /** What `vllmVerdict` says to the question of a row. */

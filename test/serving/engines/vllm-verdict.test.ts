@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { GIB, kvGeometry, maxTokens, poolBlocks, vllmVerdict, type KvRequest } from '../../../src/serving/index.ts';
 import { agrees, readOracle, verdictOn } from '../../support/kv-oracle.ts';
@@ -11,9 +14,31 @@ const FILES = [...SAMPLES, ...(process.env['KV_ORACLE_FILES'] ?? '').split(':').
 
 describe("vLLM's own KV planner", () => {
   test.each(FILES)('is answered for on every row of %s', (path) => {
-    const { version, rows } = readOracle(path);
-    expect(rows.filter((row) => !agrees(row, verdictOn(version, row)))).toEqual([]);
-    expect(rows.length).toBeGreaterThan(50);
+    const oracles = readOracle(path);
+    for (const { version, rows } of oracles) {
+      expect(rows.filter((row) => !agrees(row, verdictOn(version, row)))).toEqual([]);
+    }
+    expect(oracles.flatMap(({ rows }) => rows).length).toBeGreaterThan(50);
+  });
+
+  test('is read by the version of each row, else by that in the name of the file; without either it says what to do', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'qwen-coder-oracle-'));
+    const read = (name: string, ...rows: object[]) => {
+      const path = join(directory, name);
+      writeFileSync(path, rows.map((row) => JSON.stringify(row)).join('\n'));
+      return readOracle(path);
+    };
+    try {
+      expect(read('held-back-0.19.1-more.jsonl', { tp: 1 }, { tp: 2, version: '0.33.0' })).toEqual([
+        { version: '0.19.1', rows: [{ tp: 1 }] },
+        { version: '0.33.0', rows: [{ tp: 2, version: '0.33.0' }] },
+      ]);
+      expect(() => read('rows.jsonl', { tp: 1 }, { tp: 2, version: '0.33.0' })).toThrow(
+        'rows.jsonl: 1 of 2 rows are of an unknown version of vLLM; add "version" to them, or name the file like',
+      );
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 });
 
