@@ -1,3 +1,6 @@
+const isIdle = (rest: Rest | undefined, nowMs: number): boolean =>
+  rest !== undefined && rest.seenMs - rest.sinceMs >= IDLE_MS && nowMs - rest.seenMs <= FRESH_MS;
+
 import type { QwenCoderSpec, QwenCoderStatus } from '../api/index.ts';
 import type { Revision } from '../render/index.ts';
 import type { Clock } from '../runtime/index.ts';
@@ -182,18 +185,19 @@ export class Tuner {
     const isMeasured = before?.outcome === 'Fits' && before.kvBlocks !== undefined;
     if (answering === undefined || isMeasured) return {};
     const { reports } = this.#options;
-    const state = knownOf(reports.state(key, answering, engineKey, Infinity, signal));
-    if (state === undefined) return {};
-    const served = state.state === 'read' ? (state.value.servedLength ?? plan.maxModelLen) : undefined;
+    const metrics = knownOf(reports.metrics(key, answering, engineKey, Infinity, signal));
+    const models = knownOf(reports.models(key, answering, engineKey, signal));
+    if (metrics === undefined || models === undefined) return {};
+    const served = (models.state === 'read' ? models.value[0]?.maxModelLen : undefined) ?? plan.maxModelLen;
     const observation =
-      state.state === 'read' && served === plan.maxModelLen ? loaded(state.value.metrics, plan, spec) : undefined;
+      metrics.state === 'read' && served === plan.maxModelLen ? loaded(metrics.value, plan, spec) : undefined;
     if (observation) return { observation };
-    const why = whyNot(state, served, plan.maxModelLen);
+    const why = whyNot(metrics, served, plan.maxModelLen);
     const log = knownOf(reports.start(key, answering, Infinity, signal));
     if (log === undefined) return {};
     const kvBytes = log.state === 'read' ? log.value.kvBytes : undefined;
     if (kvBytes !== undefined) return { observation: loadedByLog(kvBytes, plan, spec) };
-    const times = Math.max(timesOf(state), timesOf(log));
+    const times = Math.max(timesOf(metrics), timesOf(log));
     const text = `pod ${answering.metadata.name}: ${why}, and its log does not tell`;
     return { unreadable: times >= TIMES_UNREADABLE ? text : undefined, againMs: retryMs(times) };
   }
@@ -218,18 +222,18 @@ export class Tuner {
     const { reports } = this.#options;
     const readings = pods.map((pod) => ({
       pod,
-      reading: reports.state(key, pod, engineKey, IDLE_POLL_MS / 2, signal),
+      reading: reports.metrics(key, pod, engineKey, IDLE_POLL_MS / 2, signal),
     }));
     if (readings.some(({ reading }) => reading.state === 'reading')) return undefined;
     let work = '';
     let seenMs = Infinity;
     for (const { pod, reading } of readings) {
-      if (reading.state !== 'read' || reading.value.metrics.requests > 0) {
+      if (reading.state !== 'read' || reading.value.requests > 0) {
         this.#rests.delete(key);
         return undefined;
       }
       seenMs = Math.min(seenMs, reading.atMs);
-      work += `${pod.metadata.uid}/${pod.restarts}: ${reading.value.metrics.tokens} `;
+      work += `${pod.metadata.uid}/${pod.restarts}: ${reading.value.tokens} `;
     }
     const before = this.#rests.get(key);
     const rest = { sinceMs: before?.work === work ? before.sinceMs : seenMs, seenMs, work };
@@ -237,9 +241,6 @@ export class Tuner {
     return rest;
   }
 }
-
-const isIdle = (rest: Rest | undefined, nowMs: number): boolean =>
-  rest !== undefined && rest.seenMs - rest.sinceMs >= IDLE_MS && nowMs - rest.seenMs <= FRESH_MS;
 
 const timesOf = (known: Known<unknown>): number => (known.state === 'failed' ? known.times : 0);
 
@@ -256,8 +257,8 @@ function noted(
     : unmeasured(attempts, plan, spec, unreadable, now);
 }
 
-function whyNot(state: Known<unknown>, served: number | undefined, planned: number): string {
-  if (state.state === 'failed') return state.message;
+function whyNot(metrics: Known<unknown>, served: number, planned: number): string {
+  if (metrics.state === 'failed') return metrics.message;
   // An address that another pod has by now.
   if (served !== planned) return `/v1/models says ${served} tokens, not ${planned}`;
   return '/metrics does not name its KV blocks';
