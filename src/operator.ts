@@ -82,6 +82,7 @@ export async function runOperator(
       key: { namespace: options['lease-namespace'], name: calibrationsName(options['lease-name']) },
     }),
     reports,
+    idleMs: options['tuning-idle-seconds'] * 1000,
   });
   const logs = new EngineLogs({
     read: logTail(client),

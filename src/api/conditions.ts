@@ -397,13 +397,13 @@ export const REASONS = {
     types: ['Tuned'],
     meaning: 'The measured memory holds a longer context.',
     remedy:
-      'Nothing to do: it is taken at the next restart of an engine, or after 30 minutes without a request. To have it at once, delete an engine pod.',
+      'Nothing to do: it is taken at the next restart of an engine, or after 30 minutes without a request (--tuning-idle-seconds). To have it at once, delete an engine pod.',
   },
   ShorterContextFits: {
     types: ['Tuned'],
     meaning: 'The measured memory holds fewer requests of this length than spec.context.minConcurrency asks for.',
     remedy:
-      'Nothing to do: a shorter context is taken at the next restart of an engine, or after 30 minutes without a request.',
+      'Nothing to do: a shorter context is taken at the next restart of an engine, or after 30 minutes without a request (--tuning-idle-seconds).',
   },
   FewerRequestsFit: {
     types: ['Tuned'],

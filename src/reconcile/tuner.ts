@@ -1,6 +1,3 @@
-const isIdle = (rest: Rest | undefined, nowMs: number): boolean =>
-  rest !== undefined && rest.seenMs - rest.sinceMs >= IDLE_MS && nowMs - rest.seenMs <= FRESH_MS;
-
 import type { QwenCoderSpec, QwenCoderStatus } from '../api/index.ts';
 import type { Revision } from '../render/index.ts';
 import type { Clock } from '../runtime/index.ts';
@@ -29,9 +26,7 @@ import type { EngineFailure } from './failures.ts';
 import { type SlowestStart, watchStarts } from './start-watch.ts';
 import type { Learned } from './target.ts';
 
-/** Idle for so long, an engine may be restarted for a longer context (design decision 8). */
-export const IDLE_MS = 30 * 60_000;
-/** How often an engine is asked whether it works, while a step waits for its idleness. */
+/** How often at least an engine is asked whether it works, while a step waits for its idleness. */
 const IDLE_POLL_MS = 60_000;
 /** An engine may be slow to answer once; that it cannot be asked is said when it fails again. */
 const TIMES_UNREADABLE = 2;
@@ -45,6 +40,8 @@ export interface Tuning {
   readonly attempts: readonly Attempt[];
   /** Undefined while there is no plan. */
   readonly verdict: TuningVerdict | undefined;
+  /** After how long without a request an engine is restarted for a better context. */
+  readonly idleMs: number;
   /** When to look again. */
   readonly lookAgainMs: number | undefined;
 }
@@ -80,6 +77,8 @@ export interface TunerOptions {
   readonly reports: EngineReports;
   readonly calibrations: CalibrationStore;
   readonly clock: Clock;
+  /** Idle for so long, an engine may be restarted for a better context (design decision 8). */
+  readonly idleMs: number;
 }
 
 /**
@@ -101,14 +100,14 @@ export class Tuner {
     status: QwenCoderStatus | undefined,
     signal: AbortSignal,
   ): Promise<Learned> {
-    const { calibrations, clock } = this.#options;
+    const { calibrations } = this.#options;
     await calibrations.load(signal);
     const variant = engineVariant(spec);
     const rest = this.#rests.get(key);
     return {
       attempts: status?.tuning ?? [],
       calibration: (footprint) => calibrations.get(calibrationKey(footprint, variant)),
-      isIdle: isIdle(rest, clock.monotonic()),
+      isIdle: this.#isIdle(rest),
     };
   }
 
@@ -121,9 +120,9 @@ export class Tuner {
     now: string,
     signal: AbortSignal,
   ): Tuning {
-    const { reports } = this.#options;
+    const { reports, idleMs } = this.#options;
     const { attempts } = heard;
-    const nothing = { attempts, verdict: undefined, lookAgainMs: undefined };
+    const nothing = { attempts, verdict: undefined, idleMs, lookAgainMs: undefined };
     reports.keep(key, facts.pods);
     if (target === undefined) return this.#resting(key, nothing);
     const { plan } = target;
@@ -139,13 +138,22 @@ export class Tuner {
     const verdict = tune(plan, spec, after);
     this.#calibrate(attemptAt(after, plan, spec), target, spec, after !== attempts, signal);
     const isWaiting = verdict.state === 'Step' && !verdict.isUrgent;
-    const tuning = { attempts: after, verdict, lookAgainMs: seen.againMs };
+    const tuning = { attempts: after, verdict, idleMs, lookAgainMs: seen.againMs };
     if (isWaiting) {
       const rest = this.#watchRest(key, pods, heard.engineKey, signal);
-      return { ...tuning, lookAgainMs: isIdle(rest, this.#options.clock.monotonic()) ? AT_ONCE_MS : IDLE_POLL_MS };
+      return { ...tuning, lookAgainMs: this.#isIdle(rest) ? AT_ONCE_MS : this.#pollMs };
     }
     if (verdict.state === 'Step') return this.#resting(key, { ...tuning, lookAgainMs: AT_ONCE_MS });
     return this.#resting(key, tuning);
+  }
+
+  get #pollMs(): number {
+    return Math.min(IDLE_POLL_MS, this.#options.idleMs / 2);
+  }
+
+  #isIdle(rest: Rest | undefined): boolean {
+    const { clock, idleMs } = this.#options;
+    return rest !== undefined && rest.seenMs - rest.sinceMs >= idleMs && clock.monotonic() - rest.seenMs <= FRESH_MS;
   }
 
   /** How the starts of engines stand. */
@@ -222,7 +230,7 @@ export class Tuner {
     const { reports } = this.#options;
     const readings = pods.map((pod) => ({
       pod,
-      reading: reports.metrics(key, pod, engineKey, IDLE_POLL_MS / 2, signal),
+      reading: reports.metrics(key, pod, engineKey, this.#pollMs / 2, signal),
     }));
     if (readings.some(({ reading }) => reading.state === 'reading')) return undefined;
     let work = '';

@@ -97,6 +97,7 @@ async function setUp() {
         log: silentLog,
       }),
       reports,
+      idleMs: 1_800_000,
     }),
     models: new ServedModels(reports),
     metrics: new OperatorMetrics(new Metrics(), clock, { version: '1', node: '24' }),

@@ -5,7 +5,7 @@ import { EngineLogs } from '../../src/reconcile/engine-logs.ts';
 import { EngineReports } from '../../src/reconcile/engine-reports.ts';
 import type { EngineFacts } from '../../src/reconcile/facts.ts';
 import { FailureFinder } from '../../src/reconcile/failures.ts';
-import { IDLE_MS, Tuner, type Tuning } from '../../src/reconcile/tuner.ts';
+import { Tuner, type Tuning } from '../../src/reconcile/tuner.ts';
 import { silentLog } from '../../src/runtime/index.ts';
 import { configurationOf } from '../../src/serving/index.ts';
 import { container, facts, installation, liveSlot, type PodOver, plan, pod, revision } from '../support/builders.ts';
@@ -13,6 +13,7 @@ import { ManualClock, settle } from '../support/manual-clock.ts';
 
 const KEY = 'team-a/coder';
 const MINUTE = 60_000;
+const IDLE_MS = 30 * MINUTE;
 const { signal } = new AbortController();
 const target = revision({ plan: plan({ maxModelLen: 131_072 }) });
 
@@ -72,7 +73,7 @@ function setUp(over: PodOver = {}) {
     }),
     refusalOf: async () => undefined,
   });
-  let tuner = new Tuner({ reports, calibrations, clock });
+  let tuner = new Tuner({ reports, calibrations, clock, idleMs: IDLE_MS });
   let status: QwenCoderStatus = {};
   let engineOver = over;
   const world = () => {
@@ -105,7 +106,7 @@ function setUp(over: PodOver = {}) {
     },
     become: (next: PodOver) => (engineOver = next),
     /** A new process, which knows nothing but the cluster. */
-    restart: () => (tuner = new Tuner({ reports, calibrations, clock })),
+    restart: () => (tuner = new Tuner({ reports, calibrations, clock, idleMs: IDLE_MS })),
     reconcile,
     /** Reconciles as the queue would: again after what was read. */
     settled: async () => {
