@@ -170,6 +170,9 @@ const download = (model: QwenCoderSpecInput['model'], token?: string): QwenCoder
 
 const isOf = (namespace: string) => (pod: Pod) => pod.metadata?.namespace === namespace;
 
+const isEngineOf = (namespace: string) => (pod: Pod) =>
+  isOf(namespace)(pod) && pod.metadata?.labels?.[COMPONENT] === 'engine';
+
 const secret = (token: string) => (namespace: string) =>
   world.client.create(Secrets, { metadata: { namespace, name: 'hub' }, stringData: { token } });
 
@@ -189,8 +192,8 @@ const enginePod = async (namespace: string): Promise<Pod> => {
 
 /** Fails once, and hangs when it is started again: what is seen of it does not pass by. */
 const once = (fault: Fault) => (namespace: string) => {
-  world.simulator.setFault(isOf(namespace), 'never-ready');
-  world.simulator.setFault(isOf(namespace), fault, 1);
+  world.simulator.setFault(isEngineOf(namespace), 'never-ready');
+  world.simulator.setFault(isEngineOf(namespace), fault, 1);
   return Promise.resolve();
 };
 
@@ -279,10 +282,10 @@ const squat = async (namespace: string) => {
   });
 };
 
-/** The Job has all the time that it gets. */
+/** The Job of the download has had all the time that it gets. */
 const giveUp = async (namespace: string) => {
   const job = await eventually(async () => {
-    const { items } = await world.client.list(Jobs, { namespace });
+    const { items } = await world.client.list(Jobs, { namespace, labelSelector: `${COMPONENT}=weights` });
     expect(items[0]?.status?.failed).toBeGreaterThan(0);
     return items[0]!;
   });

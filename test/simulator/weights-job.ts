@@ -4,7 +4,7 @@ import { dirname, join, relative } from 'node:path';
 import { request } from 'undici';
 import { type Program, type ProgramContext, scriptOption } from './kubelet/program.ts';
 import type { Exit } from './vllm/process.ts';
-import { FAULTS } from './vllm/faults.ts';
+import { FAULTS, type FaultScript } from './vllm/faults.ts';
 import { imageVersion, isNewWording } from './vllm/version.ts';
 
 interface ModelInfo {
@@ -24,10 +24,12 @@ class ScriptError extends Error {}
  * file checked, and the manifest last.
  */
 export function fetchWeights(context: ProgramContext, args: readonly string[]): Program {
+  const fault: FaultScript | undefined = context.fault && FAULTS[context.fault];
+  if (fault?.at === 'kernel') return { exited: Promise.resolve(fault), signal: () => {} };
   const { promise, resolve } = Promise.withResolvers<Exit>();
   const stop = new AbortController();
   run(context, args, stop.signal).then(
-    () => resolve({ exitCode: context.fault === 'segmentation-fault' ? FAULTS['segmentation-fault'].exitCode : 0 }),
+    () => resolve({ exitCode: 0 }),
     (error: unknown) => {
       if (stop.signal.aborted) return;
       context.write('stderr', error instanceof ScriptError ? error.message : String(error));
