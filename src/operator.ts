@@ -16,13 +16,14 @@ import {
   OperatorMetrics,
   OperatorSecret,
   Reconciler,
+  ServedModels,
   Tuner,
   collectFrom,
   getText,
   jobRefusal,
   logTail,
 } from './reconcile/index.ts';
-import { calibrationsName, internalKeys, operatorSecretName } from './render/index.ts';
+import { type Installation, calibrationsName, internalKeys, operatorSecretName } from './render/index.ts';
 import { Controller, type Log, Manager, Metrics, Probes, systemClock } from './runtime/index.ts';
 
 export const PROGRAM = 'qwen-coder-operator';
@@ -72,6 +73,7 @@ export async function runOperator(
     instance: identity,
     onFailure: (error) => log.warn('an event was not recorded', { error }),
   });
+  const reports = new EngineReports({ client, get: getText, clock, enqueue: (key) => controller.add(key) });
   const tuner = new Tuner({
     clock,
     calibrations: new CalibrationStore({
@@ -79,7 +81,8 @@ export async function runOperator(
       log,
       key: { namespace: options['lease-namespace'], name: calibrationsName(options['lease-name']) },
     }),
-    reports: new EngineReports({ client, get: getText, clock, enqueue: (key) => controller.add(key) }),
+    reports,
+    idleMs: options['tuning-idle-seconds'] * 1000,
   });
   const logs = new EngineLogs({
     read: logTail(client),
@@ -93,21 +96,23 @@ export async function runOperator(
     key: { namespace: options['lease-namespace'], name: operatorSecretName(options['lease-name']) },
     random: () => randomBytes(32).toString('base64url'),
   });
+  const installation: Installation = {
+    namespace: options['lease-namespace'],
+    image: options.image,
+    keysOf: (owner) => internalKeys(owner, secret.value),
+  };
   const links = new GatewayLinks({ clock, log, epoch: () => election.term });
   const reconciler = new Reconciler({
-    installation: {
-      namespace: options['lease-namespace'],
-      image: options.image,
-      keysOf: (owner) => internalKeys(owner, secret.value),
-    },
+    installation,
     keySecrets: new KeySecrets({ client, clock, newKey: () => `qwen-${randomBytes(32).toString('base64url')}` }),
     links,
-    failures: new FailureFinder({ clock, logs, refusalOf: jobRefusal(client) }),
+    failures: new FailureFinder({ clock, logs, refusalOf: jobRefusal(client), keysOf: installation.keysOf }),
     caches,
     apply: new Apply(client, caches),
     clock,
     metrics: operatorMetrics,
     tuner,
+    models: new ServedModels(reports),
     weightsAccess: weightsAccess(options),
     announce: (resource, type, reason, note) =>
       recorder.record(referenceTo(resource), { type, reason, action: 'Reconcile', note }),

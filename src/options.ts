@@ -40,6 +40,12 @@ export const Options = z.strictObject({
   workers: flag.number(1, 64).default(8).describe('Resources reconciled at once.'),
   'requests-per-second': flag.number(1, 10_000).default(200).describe('Most requests to the API server a second.'),
   burst: flag.number(1, 10_000).default(400).describe('Requests that may go at once.'),
+  'tuning-idle-seconds': flag
+    .number(5, 7 * 86_400)
+    .default(1800)
+    .describe(
+      'Without a request for so long, an engine is restarted for a context that its measured memory holds better.',
+    ),
   'weights-proxy': flag.proxy.optional().describe('HTTP proxy through which weights are fetched.'),
   'weights-no-proxy': z
     .string()

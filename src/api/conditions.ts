@@ -337,6 +337,18 @@ export const REASONS = {
     meaning: 'What the engine finds as its model is no checkpoint of Qwen3-Coder-Next, or nothing at all.',
     remedy: 'Correct spec.model.repository, or what spec.model.source leads to.',
   },
+  WrongModelServed: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning:
+      'An engine answers, and /v1/models says that it serves another model than it was told to, or by another name; it gets no requests.',
+    remedy: 'Correct spec.engine.image: its entry point must be vllm serve and take the arguments of the container.',
+  },
+  EngineHung: {
+    types: ['Stalled', 'EnginesReady'],
+    meaning: 'An engine that had answered does not any more though it runs, or was ended for that by its kubelet.',
+    remedy:
+      'It is started again; if it comes back, read the log of the previous container, and look for Xid errors on its node.',
+  },
   EngineCrashed: {
     types: ['Stalled', 'EnginesReady'],
     meaning: 'An engine that had answered ended by itself; its log shows no cause that the operator knows.',
@@ -385,13 +397,13 @@ export const REASONS = {
     types: ['Tuned'],
     meaning: 'The measured memory holds a longer context.',
     remedy:
-      'Nothing to do: it is taken at the next restart of an engine, or after 30 minutes without a request. To have it at once, delete an engine pod.',
+      'Nothing to do: it is taken at the next restart of an engine, or after 30 minutes without a request (--tuning-idle-seconds). To have it at once, delete an engine pod.',
   },
   ShorterContextFits: {
     types: ['Tuned'],
     meaning: 'The measured memory holds fewer requests of this length than spec.context.minConcurrency asks for.',
     remedy:
-      'Nothing to do: a shorter context is taken at the next restart of an engine, or after 30 minutes without a request.',
+      'Nothing to do: a shorter context is taken at the next restart of an engine, or after 30 minutes without a request (--tuning-idle-seconds).',
   },
   FewerRequestsFit: {
     types: ['Tuned'],
@@ -425,11 +437,16 @@ export const REASONS = {
     meaning: 'Gateways answer and no engine behind them does; requests are held until one does.',
     remedy: 'See condition EnginesReady.',
   },
+  GatewayStarting: {
+    types: ['EndpointReady'],
+    meaning: 'No gateway answers yet, and nothing says that one will not.',
+    remedy: 'Wait; a gateway is up within seconds of having its image.',
+  },
   GatewayNotReady: {
     types: ['EndpointReady'],
-    meaning: 'No gateway answers, so that clients reach no engine.',
+    meaning: 'No gateway answers, so that clients reach no engine, and one cannot start.',
     remedy:
-      "The message says why: an image of the operator that nodes cannot pull, a Secret that is missing or has no such key, or no node without GPUs' taints.",
+      'The message says why: an image of the operator that nodes cannot pull, a Secret that is missing or has no such key, or no node whose taints are tolerated.',
   },
 
   RouteNotAccepted: {

@@ -20,6 +20,7 @@ import {
   isRejected,
 } from '../kube/index.ts';
 import { MANAGED_BY, OPERATOR, type Owner, RESOURCE } from '../render/index.ts';
+import { asSentence, rejectionRemedy } from '../serving/index.ts';
 import { WaitError } from '../errors.ts';
 import type { Action } from './diff.ts';
 import type { Problem } from './outcome.ts';
@@ -123,7 +124,10 @@ export class Apply {
       return undefined;
     } catch (error) {
       // Content, quota or policy: the same object is refused again until a user acts.
-      if (isRejected(error) || isForbidden(error)) return { reason: 'ChildRejected', message: error.message };
+      if (isRejected(error) || isForbidden(error)) {
+        const message = `${asSentence(error.message)} ${rejectionRemedy(error.message)}`;
+        return { reason: 'ChildRejected', message };
+      }
       if (resource.mayBeAbsent === true && isNotFound(error)) return notInstalled(resource);
       throw error;
     }

@@ -10,10 +10,10 @@ import {
   suits,
   unschedulableRemedy,
 } from '../serving/index.ts';
-import { type Facts, type PodFacts, isAvailable, isFailing, isServing, isTerminating } from './facts.ts';
+import { type Facts, type PodFacts, isAvailable, isServing, isTerminating } from './facts.ts';
+import { gatewayFailureText } from './gateway-failure.ts';
 import { type Outcome, gpusText, readySlots } from './outcome.ts';
 import { networkLocked } from './network-condition.ts';
-import { lastWords } from './projections.ts';
 import { routeRefusal } from './route.ts';
 import type { Target } from './target.ts';
 import { tunedCondition } from './tuned-condition.ts';
@@ -103,14 +103,19 @@ function modelAvailable({ facts, target, model, volume, failures }: Outcome): Up
     case 'missing':
       return { type, status: 'False', reason: 'Fetching', message: `A Job for ${what} is being made.` };
     case 'failed':
-      return { type, status: 'False', reason: 'FetchFailed', message: `Fetching ${what} failed: ${model.message}` };
+      return {
+        type,
+        status: 'False',
+        reason: 'FetchFailed',
+        message: `Fetching ${what} failed: ${asSentence(model.message)} Read kubectl logs of the pods of the Job, which is made anew after ten minutes.`,
+      };
     case 'fetching':
       if (model.unschedulable !== undefined) {
         return {
           type,
           status: 'False',
           reason: /persistentvolumeclaim/i.test(model.unschedulable) ? 'VolumePending' : 'FetchUnschedulable',
-          message: `The Job for ${what} finds no node: ${model.unschedulable}${alternative({ facts, target })}`,
+          message: `The Job for ${what} finds no node: ${model.unschedulable}${placementRemedy(facts, target, model.unschedulable)}`,
         };
       }
       return {
@@ -152,7 +157,7 @@ function placed(outcome: Outcome): Update {
       type,
       status: 'False',
       reason: 'Unschedulable',
-      message: `Pod ${unschedulable.metadata.name}: ${unschedulable.unschedulable}${placementRemedy(outcome, unschedulable.unschedulable!)}`,
+      message: `Pod ${unschedulable.metadata.name}: ${unschedulable.unschedulable}${placementRemedy(outcome.facts, outcome.target, unschedulable.unschedulable!)}`,
     };
   }
   const bound = outcome.facts.slots.filter((slot) =>
@@ -165,7 +170,7 @@ function placed(outcome: Outcome): Update {
 }
 
 /** What is short, on how many nodes; the nodes are those that have the planned GPUs, free or not. */
-function placementRemedy({ facts, target }: Outcome, message: string): string {
+function placementRemedy(facts: Facts, target: Target, message: string): string {
   if (!target.planned) return '';
   const { plan } = target.revision;
   const nodes = facts.nodes().filter((node) => suits(plan, node));
@@ -228,9 +233,16 @@ function endpointReady(outcome: Outcome): Update {
   if (none) return { type, status: 'False', ...none };
   const { gateway, spec } = outcome.facts;
   const gateways = gateway.pods.filter(isServing).length;
-  if (gateways === 0)
-    return { type, status: 'False', reason: 'GatewayNotReady', message: gatewayTrouble(outcome.facts) };
   const counted = `${gateways} of ${spec.endpoint.gateway.replicas} gateways`;
+  const failure = outcome.failures?.gateway;
+  if (failure)
+    return {
+      type,
+      status: 'False',
+      reason: 'GatewayNotReady',
+      message: gatewayFailureText(`${counted} are ready`, failure),
+    };
+  if (gateways === 0) return { type, status: 'False', reason: 'GatewayStarting', message: `${counted} are ready.` };
   const ready = readySlots(outcome).length;
   const refusal = routeRefusal(outcome.facts.children);
   if (ready > 0 && refusal !== undefined)
@@ -249,30 +261,6 @@ function endpointReady(outcome: Outcome): Update {
     message: `No engine answers behind ${counted}; requests are held until one does.`,
   };
 }
-
-/** Why no gateway answers, by the first pod that tells. */
-function gatewayTrouble({ gateway, spec }: Facts): string {
-  const counted = `0 of ${spec.endpoint.gateway.replicas} gateways are ready`;
-  if (gateway.refusal !== undefined) return `${counted}: ${asSentence(gateway.refusal)}`;
-  const unplaced = gateway.pods.find((pod) => pod.unschedulable !== undefined && !isTerminating(pod));
-  if (unplaced)
-    return `${counted}; pod ${unplaced.metadata.name} finds no node: ${asSentence(unplaced.unschedulable!)} Gateways need no GPU; spec.placement.tolerations counts for them too.`;
-  const failing = gateway.pods.find((pod) => isFailing(pod) && !isTerminating(pod));
-  if (!failing) return `${counted}.`;
-  const { container, failure } = failing;
-  const waiting = container?.waiting;
-  const what =
-    failure !== undefined
-      ? `${failure.reason}: ${failure.message}`
-      : waiting !== undefined
-        ? `${waiting.reason}: ${waiting.message}`
-        : (lastWords(container!) ?? 'it ended');
-  const remedy = waiting && /Image/.test(waiting.reason) ? ` ${IMAGE_REMEDY}` : '';
-  return `${counted}; pod ${failing.metadata.name}: ${asSentence(what)}${remedy}`;
-}
-
-const IMAGE_REMEDY =
-  "Gateways run the operator's own image: let the nodes pull it, with spec.imagePullSecrets where the registry asks for credentials.";
 
 function readyCondition(outcome: Outcome, parts: readonly Update[]): Update {
   const type = 'Ready';

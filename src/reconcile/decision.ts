@@ -3,7 +3,7 @@ import { type Installation, type Owner, type WeightsAccess, engineKeysName } fro
 import { type Desire, desiredChildren, isRollingOut, wantedReplicas } from './desired.ts';
 import { type Action, diff } from './diff.ts';
 import type { Planner } from './metrics.ts';
-import { type Caches, observe, observeModel, observeVolume } from './observe.ts';
+import { type Caches, type Counted, observe, observeModel, observeVolume } from './observe.ts';
 import { type Learned, chooseTarget } from './target.ts';
 
 /** What is to be done about one resource, with all that it was decided on. */
@@ -16,6 +16,7 @@ export interface DecisionOptions {
   readonly plan?: Planner;
   readonly access?: WeightsAccess | undefined;
   readonly learned?: Learned | undefined;
+  readonly counted?: Counted | undefined;
 }
 
 /**
@@ -27,9 +28,9 @@ export function decide(
   key: string,
   resource: QwenCoderDeployment,
   spec: QwenCoderSpec,
-  { installation, plan, access, learned }: DecisionOptions,
+  { installation, plan, access, learned, counted }: DecisionOptions,
 ): Decision {
-  const facts = observe(caches, key, ownerOf(resource), resource, spec);
+  const facts = observe(caches, key, ownerOf(resource), resource, spec, counted);
   const keysName = engineKeysName(facts.revisions) ?? installation.keysOf(facts.owner).secretName;
   const target = chooseTarget(facts, keysName, plan, learned);
   const model = target.planned ? observeModel(caches, key, facts, target.revision) : ({ state: 'missing' } as const);

@@ -3,20 +3,14 @@ import type { KubeClient } from '../kube/index.ts';
 import type { Clock } from '../runtime/index.ts';
 import {
   type EngineMetrics,
+  type ServedModel,
   type StartReport,
   readMetrics,
   readLog,
-  readServedLength,
+  readServedModels,
   startReport,
 } from '../serving/index.ts';
 import type { PodFacts } from './facts.ts';
-
-/** What a loaded engine told. */
-export interface EngineState {
-  readonly metrics: EngineMetrics;
-  /** Undefined where the engine wants another key for it than the operator has. */
-  readonly servedLength: number | undefined;
-}
 
 /** Something that is read outside a reconcile. */
 export type Reading<T> =
@@ -67,7 +61,7 @@ export const knownOf = <T>(reading: Reading<T>): Known<T> | undefined =>
   reading.state === 'reading' ? reading.last : reading;
 
 /**
- * What engines that run tell of themselves: metrics, the length they serve, the beginning of their logs. Reading happens beside the reconciles, which get what there
+ * What engines that run tell of themselves: metrics, the models they serve, the beginning of their logs. Reading happens beside the reconciles, which get what there
  * is and are asked for again when there is more.
  *
  * **Guarantees**: no reconcile waits; one request at a time for each thing; whatever fails is an answer too.
@@ -83,14 +77,26 @@ export class EngineReports {
   }
 
   /** Metrics no older than `maxAgeMs`, asked for with the engines' key. */
-  state(key: string, pod: PodFacts, engineKey: string, maxAgeMs: number, signal: AbortSignal): Reading<EngineState> {
-    const base = `http://${hostOf(pod.ip ?? '')}:${ENGINE_PORT}`;
-    return this.#reading(key, `state ${pod.metadata.uid}`, maxAgeMs, signal, async (within) => {
-      const metrics = readMetrics(await this.#options.get(`${base}/metrics`, engineKey, within));
-      // An engine that was started with another secret of the operator refuses: the length is then what the arguments say.
-      const models = await this.#options.get(`${base}/v1/models`, engineKey, within).catch(() => '');
-      return { metrics, servedLength: readServedLength(models) };
-    });
+  metrics(
+    key: string,
+    pod: PodFacts,
+    engineKey: string,
+    maxAgeMs: number,
+    signal: AbortSignal,
+  ): Reading<EngineMetrics> {
+    return this.#reading(key, `metrics ${pod.metadata.uid}`, maxAgeMs, signal, async (within) =>
+      readMetrics(await this.#options.get(urlOf(pod, '/metrics'), engineKey, within)),
+    );
+  }
+
+  /**
+   * What the run that goes on serves, asked for with the engines' key and once: it is what it was started as. An engine that was started
+   * with another secret of the operator refuses.
+   */
+  models(key: string, pod: PodFacts, engineKey: string, signal: AbortSignal): Reading<readonly ServedModel[]> {
+    return this.#reading(key, `models ${pod.metadata.uid} ${pod.restarts}`, Infinity, signal, async (within) =>
+      readServedModels(await this.#options.get(urlOf(pod, '/v1/models'), engineKey, within)),
+    );
   }
 
   /** The beginning of the log of the run that goes on. */
@@ -166,6 +172,8 @@ export class EngineReports {
     }
   }
 }
+
+const urlOf = ({ ip = '' }: PodFacts, path: string): string => `http://${hostOf(ip)}:${ENGINE_PORT}${path}`;
 
 /** An IPv6 address stands in brackets. */
 export const hostOf = (ip: string): string => (ip.includes(':') ? `[${ip}]` : ip);

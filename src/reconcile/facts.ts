@@ -1,7 +1,7 @@
 import type { QwenCoderSpec } from '../api/index.ts';
 import type { KubeObject, ObjectMeta } from '../kube/index.ts';
 import type { Owner, Revision } from '../render/index.ts';
-import type { ContainerEnd, GpuNode, GpuQuota } from '../serving/index.ts';
+import type { ContainerEnd, GpuNode, GpuQuota, ServedModel } from '../serving/index.ts';
 
 /** What is kept of a Pod: enough to count its GPUs and to say how it does. */
 export interface PodFacts extends KubeObject {
@@ -22,6 +22,8 @@ export interface PodFacts extends KubeObject {
   readonly ip?: string | undefined;
   /** Of engine pods of ours. */
   readonly engine?: EngineFacts | undefined;
+  /** What an engine serves in place of what it was told to; such a one does not count as ready. */
+  readonly servesInstead?: readonly ServedModel[] | undefined;
 }
 
 export interface PodFailure {
@@ -39,6 +41,8 @@ export interface EngineFacts {
   readonly hasStarted: boolean;
   /** Since when it answers. */
   readonly readyMs: number | undefined;
+  /** Since when it does not. */
+  readonly unreadyMs?: number | undefined;
 }
 
 /** What is kept of a container: enough to say why it does not run. */
@@ -157,9 +161,21 @@ export interface Facts {
 export const isAvailable = (model: ModelState): boolean => model.state === 'verified' || model.state === 'not-fetched';
 
 export const isReady = (slot: LiveSlot): boolean => slot.pods.some(isServing);
-/** Whether it cannot begin, or its last run ended and it has not answered since. */
-export const isFailing = ({ ready, container, failure }: PodFacts): boolean =>
-  !ready && (failure !== undefined || container?.waiting !== undefined || container?.end !== undefined);
+/** Whether it cannot begin, its last run ended and it has not answered since, it went silent, or it answers as another model. */
+export const isFailing = (pod: PodFacts): boolean =>
+  !pod.ready &&
+  (pod.failure !== undefined ||
+    pod.container?.waiting !== undefined ||
+    pod.container?.end !== undefined ||
+    pod.servesInstead !== undefined ||
+    isSilent(pod));
+/** Whether the run that goes on answered, and does not any more. */
+export const isSilent = ({ ready, container, engine }: PodFacts): boolean =>
+  !ready &&
+  engine?.hasStarted === true &&
+  engine.unreadyMs !== undefined &&
+  container?.runningSinceMs !== undefined &&
+  engine.unreadyMs > container.runningSinceMs;
 /** Whether it serves and is to stay. */
 export const isServing = (pod: PodFacts): boolean => pod.ready && !isTerminating(pod);
 export const isTerminating = (pod: PodFacts): boolean => pod.metadata.deletionTimestamp !== undefined;

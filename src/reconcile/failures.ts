@@ -1,5 +1,4 @@
-import type { QwenCoderSpec } from '../api/index.ts';
-import { REVISION, claimSize, engineImage, type LiveVolume } from '../render/index.ts';
+import { type Installation, type LiveVolume, REVISION, claimSize, engineImage } from '../render/index.ts';
 import type { Clock } from '../runtime/index.ts';
 import {
   type ContainerEvidence,
@@ -11,13 +10,16 @@ import {
   type Situation,
   diagnoseEngine,
   diagnoseFetch,
+  diagnoseIdentity,
   diagnoseRefusal,
+  identityOf,
   readLog,
 } from '../serving/index.ts';
 import type { Desire } from './desired.ts';
 import type { EngineLogs, LogReading } from './engine-logs.ts';
 import { failingPods, isAlive } from './failing-pods.ts';
-import type { Facts, ModelState, PodFacts } from './facts.ts';
+import { type Facts, type ModelState, type PodFacts, isSilent } from './facts.ts';
+import { type GatewayFailure, gatewayFailure } from './gateway-failure.ts';
 import type { SlowestStart } from './start-watch.ts';
 
 /** A Job makes its pod at once; one that has none after this long was refused it. */
@@ -32,6 +34,7 @@ export interface Failures {
   readonly fetch?: Diagnosis<FetchReason> | undefined;
   /** Engine pods that the API server refuses. */
   readonly refusal?: Diagnosis<'PodRejected'> | undefined;
+  readonly gateway?: GatewayFailure | undefined;
 }
 
 export interface EngineFailure {
@@ -46,6 +49,8 @@ export interface EngineFailure {
 export interface FailureFinderOptions {
   readonly clock: Clock;
   readonly logs: Pick<EngineLogs, 'read'>;
+  /** Keys that the operator derived: a log that quotes them is not passed on as it is. */
+  readonly keysOf: Installation['keysOf'];
   /** Why the API server takes no pods of a Job, in its controller's words; undefined where it said nothing. */
   readonly refusalOf: (
     job: { readonly namespace: string; readonly uid: string },
@@ -79,13 +84,15 @@ export class FailureFinder {
     signal: AbortSignal,
   ): Promise<{ failures: Failures; lookAgainMs: number | undefined }> {
     const { facts, target, model, volume } = subject;
+    const secrets = this.#secretsOf(facts);
     const fetch = target.planned ? await this.#fetch(facts, target.revision.plan, model, volume, signal) : undefined;
     const refused = facts.slots.find((slot) => slot.refusal !== undefined && !slot.pods.some(isAlive));
     return {
       failures: {
         engine: await this.#engine(subject, start, signal),
         fetch,
-        refusal: refused && diagnoseRefusal(refused.refusal!, secretsOf(facts.spec)),
+        refusal: refused && diagnoseRefusal(refused.refusal!, secrets),
+        gateway: gatewayFailure(facts, secrets),
       },
       lookAgainMs: isPodless(model) ? podlessLook(model, this.#options.clock.now()) : undefined,
     };
@@ -101,29 +108,38 @@ export class FailureFinder {
     const slow = facts.pods.filter(({ metadata }) => metadata.name === overdue?.pod);
     for (const pod of [...failingPods(facts, chosen?.hash), ...slow]) {
       const hash = pod.metadata.labels?.[REVISION];
-      const plan = (facts.revisions.find((revision) => revision.hash === hash) ?? chosen)?.plan;
+      const revision = facts.revisions.find((one) => one.hash === hash) ?? chosen;
+      const plan = revision?.plan;
       if (plan === undefined) continue;
+      const identity = identityOf(revision?.template.spec?.containers[0]?.args);
+      if (pod.servesInstead !== undefined && identity !== undefined) {
+        const diagnosis = diagnoseIdentity(pod.servesInstead, identity, this.#situation(facts, plan, volume));
+        return { pod, diagnosis, findings: undefined, isLogLate: false };
+      }
       const { evidence, isLogLate } = await this.#evidence(
         facts,
         pod,
         slow.includes(pod) ? overdue : undefined,
         signal,
       );
-      const diagnosis = diagnoseEngine(evidence, situation(facts.spec, plan, volume));
+      const diagnosis = diagnoseEngine(evidence, this.#situation(facts, plan, volume));
       if (diagnosis) return { pod, diagnosis, findings: evidence.log, isLogLate };
     }
     return undefined;
   }
 
   async #evidence(
-    { owner, spec }: Facts,
+    facts: Facts,
     pod: PodFacts,
     overdue: SlowestStart | undefined,
     signal: AbortSignal,
   ): Promise<{ evidence: ContainerEvidence; isLogLate: boolean }> {
+    const { owner } = facts;
     const { container, failure } = pod;
-    const secrets = secretsOf(spec);
-    const end = container?.end;
+    const secrets = this.#secretsOf(facts);
+    // What silenced it stands in the log of the run that goes on.
+    const silent = isSilent(pod);
+    const end = silent ? undefined : container?.end;
     const hasRun = end !== undefined || container?.runningSinceMs !== undefined;
     const { findings, isLate } =
       container !== undefined && hasRun && !container.waiting
@@ -150,30 +166,55 @@ export class FailureFinder {
         log: findings ?? (end === undefined || end.message === '' ? undefined : readLog(end.message, secrets)),
         podFailure: failure,
         overdue,
+        isSilent: silent,
       },
       isLogLate: isLate,
     };
   }
 
   async #fetch(
-    { owner, spec }: Facts,
+    facts: Facts,
     plan: ServingPlan,
     model: ModelState,
     volume: LiveVolume | undefined,
     signal: AbortSignal,
   ): Promise<Diagnosis<FetchReason> | undefined> {
     if (model.state !== 'fetching' && model.state !== 'failed') return undefined;
-    const secrets = secretsOf(spec);
+    const { owner } = facts;
+    const secrets = this.#secretsOf(facts);
     const container = model.pod?.container;
     if (model.pod) {
       const { waiting, end } = container ?? {};
       const log = end === undefined ? undefined : readLog(end.message, secrets);
       const evidence = { waiting, end, log, podFailure: model.pod.failure, overdue: undefined };
-      return diagnoseFetch(evidence, situation(spec, plan, volume));
+      return diagnoseFetch(evidence, this.#situation(facts, plan, volume));
     }
     if (!isPodless(model) || podlessLook(model, this.#options.clock.now()) !== LOOK_AGAIN_MS) return undefined;
     const refusal = await this.#options.refusalOf({ namespace: owner.namespace, uid: model.podless.uid }, signal);
     return refusal === undefined ? undefined : diagnoseRefusal(refusal, secrets);
+  }
+
+  #situation(facts: Facts, plan: ServingPlan, volume: LiveVolume | undefined): Situation {
+    const { spec } = facts;
+    const { size: _size, ...storage } = spec.storage;
+    const memoryLimit = spec.engine.resources?.limits?.['memory'];
+    return {
+      plan,
+      memoryLimit,
+      volumeSize: volume?.size,
+      plannedVolumeSize: claimSize({ ...spec, storage }, plan),
+      image: engineImage(spec, plan),
+      hasHubToken: spec.model.source.type === 'HuggingFace' && spec.model.source.secretRef !== undefined,
+      source: spec.model.source.type,
+      secrets: this.#secretsOf(facts),
+    };
+  }
+
+  /** Values that the operator knows: those of the engine's variables, and the keys that it derived. Others' Secrets it cannot read. */
+  #secretsOf({ owner, spec }: Facts): string[] {
+    const { engineKey, controlKey } = this.#options.keysOf(owner);
+    const values = (spec.engine.env ?? []).flatMap(({ value }) => (value === undefined ? [] : [value]));
+    return [engineKey, controlKey, ...values];
   }
 }
 
@@ -188,23 +229,4 @@ const isPodless = (model: ModelState): model is PodlessModel =>
 function podlessLook({ podless }: PodlessModel, now: number): number {
   const age = now - podless.createdAtMs;
   return age < PODLESS_MS ? PODLESS_MS - age : LOOK_AGAIN_MS;
-}
-
-/** Values that the operator knows of the engine's variables; those of Secrets it cannot read. */
-const secretsOf = ({ engine }: QwenCoderSpec): string[] =>
-  (engine.env ?? []).flatMap(({ value }) => (value === undefined ? [] : [value]));
-
-function situation(spec: QwenCoderSpec, plan: ServingPlan, volume: LiveVolume | undefined): Situation {
-  const { size: _size, ...storage } = spec.storage;
-  const memoryLimit = spec.engine.resources?.limits?.['memory'];
-  return {
-    plan,
-    memoryLimit,
-    volumeSize: volume?.size,
-    plannedVolumeSize: claimSize({ ...spec, storage }, plan),
-    image: engineImage(spec, plan),
-    hasHubToken: spec.model.source.type === 'HuggingFace' && spec.model.source.secretRef !== undefined,
-    source: spec.model.source.type,
-    secrets: secretsOf(spec),
-  };
 }

@@ -7,6 +7,7 @@ export { KeySecrets } from './key-secrets.ts';
 export { OperatorSecret } from './operator-secret.ts';
 export { OperatorMetrics, collectFrom } from './metrics.ts';
 export { Reconciler } from './reconciler.ts';
+export { ServedModels } from './served-models.ts';
 export { Tuner } from './tuner.ts';
 export { EngineLogs } from './engine-logs.ts';
 export { FailureFinder } from './failures.ts';

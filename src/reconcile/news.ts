@@ -2,8 +2,11 @@ import { type Condition, type ConditionType, type QwenCoderStatus, type ReasonOf
 
 type Conditions = readonly Condition[] | undefined;
 
-/** What EnginesReady and ModelAvailable say on the way up and down; everything else is a failure. */
-const ORDINARY: ReadonlySet<string> = new Set<ReasonOf<'EnginesReady'> | ReasonOf<'ModelAvailable'>>([
+/** Where a failure stands that is not always the end. */
+const BLAMED = ['EnginesReady', 'ModelAvailable', 'EndpointReady'] as const satisfies readonly ConditionType[];
+
+/** What these conditions say on the way up and down; everything else is a failure. */
+const ORDINARY: ReadonlySet<string> = new Set<ReasonOf<(typeof BLAMED)[number]>>([
   'Suspended',
   'NoReplicasWanted',
   'NotPlanned',
@@ -13,10 +16,10 @@ const ORDINARY: ReadonlySet<string> = new Set<ReasonOf<'EnginesReady'> | ReasonO
   // A claim is bound and a node found within seconds of an ordinary start; alerts tell when they are not.
   'VolumePending',
   'FetchUnschedulable',
+  'GatewayStarting',
+  // Of the engines EnginesReady tells.
+  'NoReadyEngine',
 ]);
-
-/** Where a failure stands that is not always the end. */
-const BLAMED = ['EnginesReady', 'ModelAvailable'] as const satisfies readonly ConditionType[];
 
 /**
  * The conditions of a new status that people are told of by an Event: a plan, the weights, the first answer, and what went wrong.

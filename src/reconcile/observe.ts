@@ -37,6 +37,9 @@ export interface Caches {
   readonly inventory: GpuInventory;
 }
 
+/** Engine pods as they count, where more is known of them than the cluster tells. */
+export type Counted = (pods: readonly PodFacts[], revisions: readonly Revision[]) => readonly PodFacts[];
+
 /** Gathers the facts about one resource, from memory alone. */
 export function observe(
   caches: Caches,
@@ -44,20 +47,22 @@ export function observe(
   owner: Owner,
   resource: QwenCoderDeployment,
   spec: QwenCoderSpec,
+  counted: Counted = (pods) => pods,
 ): Facts {
   const children = caches.children(key);
   const all = caches.pods(key);
   const isOf = (component: Component) => (object: KubeObject) => object.metadata?.labels?.[COMPONENT] === component;
-  const pods = all.filter(isOf('engine'));
+  const revisions = ofKind<ControllerRevision>(children, 'ControllerRevision')
+    .map(readRevision)
+    .sort((a, b) => b.number - a.number);
+  const pods = counted(all.filter(isOf('engine')), revisions);
   const gateways = all.filter(isOf('gateway'));
   const deployments = ofKind<Deployment>(children, 'Deployment');
   return {
     owner,
     generation: resource.metadata.generation ?? 0,
     spec,
-    revisions: ofKind<ControllerRevision>(children, 'ControllerRevision')
-      .map(readRevision)
-      .sort((a, b) => b.number - a.number),
+    revisions,
     slots: deployments
       .filter(isOf('engine'))
       .map((deployment) => liveSlot(deployment, pods))

@@ -53,14 +53,15 @@ function lastChangeMs({ status }: Pod): number | undefined {
 
 function engineFacts({ metadata, status }: Pod): EngineFacts {
   const time = (text: string | undefined): number | undefined => (text === undefined ? undefined : Date.parse(text));
-  const since = (type: string): number | undefined =>
-    time(status?.conditions?.find((one) => one.type === type && one.status === 'True')?.lastTransitionTime);
+  const since = (type: string, is = 'True'): number | undefined =>
+    time(status?.conditions?.find((one) => one.type === type && one.status === is)?.lastTransitionTime);
   const container = status?.containerStatuses?.find(({ name }) => name === 'engine');
   return {
     createdMs: time(metadata?.creationTimestamp) ?? 0,
     scheduledMs: since('PodScheduled'),
     hasStarted: container?.started === true,
     readyMs: since('Ready'),
+    unreadyMs: since('Ready', 'False'),
   };
 }
 
@@ -106,10 +107,10 @@ function containerFacts(pod: Pod): ContainerFacts | undefined {
 const pullError = (message: string): string => message.replace(/^Back-off pulling image "[^"]*": \w+: /, '');
 
 /** Exit code and last line: what a log ends with is the error itself. */
-export function lastWords({ end }: ContainerFacts): string | undefined {
+export function lastWords({ end }: ContainerFacts, secrets: readonly string[] = []): string | undefined {
   if (end === undefined || end.exitCode === 0) return undefined;
   const line = end.message.trim().split('\n').at(-1)?.trim();
-  return line ? `exit code ${end.exitCode}: ${quotable(line)}` : `exit code ${end.exitCode}`;
+  return line ? `exit code ${end.exitCode}: ${quotable(line, secrets)}` : `exit code ${end.exitCode}`;
 }
 
 /** A Node as the operator keeps it. */

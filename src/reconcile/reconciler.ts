@@ -12,9 +12,10 @@ import type { GatewayLinks } from './gateway-links.ts';
 import { gatewayState } from './gateway-state.ts';
 import type { KeySecrets } from './key-secrets.ts';
 import type { OperatorMetrics } from './metrics.ts';
-import type { Caches } from './observe.ts';
+import type { Caches, Counted } from './observe.ts';
 import type { Problem } from './outcome.ts';
 import { newsOf } from './news.ts';
+import type { ServedModels } from './served-models.ts';
 import { isSame } from './same.ts';
 import { invalidStatus, statusOf } from './status.ts';
 import type { Target } from './target.ts';
@@ -39,6 +40,7 @@ export interface ReconcilerOptions {
   readonly metrics: OperatorMetrics;
   readonly tuner: Tuner;
   readonly failures: FailureFinder;
+  readonly models: ServedModels;
   readonly installation: Installation;
   readonly keySecrets: KeySecrets;
   readonly links: GatewayLinks;
@@ -56,11 +58,12 @@ export class Reconciler {
   }
 
   readonly reconcile = async (key: string, { signal, log }: ReconcileContext): Promise<ReconcileOutcome> => {
-    const { caches, apply, clock, metrics, tuner, links, keySecrets, installation } = this.#options;
+    const { caches, apply, clock, metrics, tuner, models, links, keySecrets, installation } = this.#options;
     const resource = caches.resource(key);
     // Owner references take the children of a deleted resource with it.
     if (resource === undefined || resource.metadata.deletionTimestamp !== undefined) {
       tuner.forget(key);
+      models.forget(key);
       links.forget(key);
       return {};
     }
@@ -71,12 +74,14 @@ export class Reconciler {
     }
 
     const learned = await tuner.learned(key, parsed.value, resource.status, signal);
-    const decision = decide(caches, key, resource, parsed.value, { ...this.#howToDecide, learned });
+    const { controlKey, engineKey } = installation.keysOf(resource.metadata);
+    const counted: Counted = (pods, revisions) =>
+      models.counted(key, pods, { revisions, engineKey, conditions: resource.status?.conditions }, signal);
+    const decision = decide(caches, key, resource, parsed.value, { ...this.#howToDecide, learned, counted });
     const { facts, target, model, volume, wanted, actions } = decision;
     logTarget(log, resource.status, target, facts.owner);
     const revision = target.planned ? target.revision : undefined;
     const start = tuner.starts(key, facts, revision, signal);
-    const { controlKey, engineKey } = installation.keysOf(facts.owner);
     // Before anything is written, so that a gateway sends nothing more to an engine that is about to go.
     links.tell(key, facts.gateway.pods, controlKey, gatewayState(facts, target, start?.text));
     const createdMs = Date.parse(resource.metadata.creationTimestamp);

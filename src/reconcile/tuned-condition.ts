@@ -57,7 +57,7 @@ export function tunedCondition({ target, tuning }: Outcome): Update {
         type,
         status: 'False',
         reason: isLonger ? 'LongerContextFits' : 'ShorterContextFits',
-        message: `${to.maxModelLen} tokens in place of ${plan.maxModelLen} at the next restart of an engine, or after 30 minutes without a request: the measured memory holds them.`,
+        message: `${to.maxModelLen} tokens in place of ${plan.maxModelLen} at the next restart of an engine, or after ${duration(tuning!.idleMs)} without a request: the measured memory holds them.`,
       };
     }
     case 'Stuck':
@@ -69,6 +69,8 @@ export function tunedCondition({ target, tuning }: Outcome): Update {
       };
   }
 }
+
+const duration = (ms: number): string => (ms % 60_000 === 0 ? `${ms / 60_000} minutes` : `${ms / 1000} seconds`);
 
 const described = ({ maxModelLen, gpuMemoryUtilizationPercent }: ServingPlan): string =>
   `${maxModelLen} tokens in ${gpuMemoryUtilizationPercent} % of GPU memory`;

@@ -26,9 +26,7 @@ import type { EngineFailure } from './failures.ts';
 import { type SlowestStart, watchStarts } from './start-watch.ts';
 import type { Learned } from './target.ts';
 
-/** Idle for so long, an engine may be restarted for a longer context (design decision 8). */
-export const IDLE_MS = 30 * 60_000;
-/** How often an engine is asked whether it works, while a step waits for its idleness. */
+/** How often at least an engine is asked whether it works, while a step waits for its idleness. */
 const IDLE_POLL_MS = 60_000;
 /** An engine may be slow to answer once; that it cannot be asked is said when it fails again. */
 const TIMES_UNREADABLE = 2;
@@ -42,6 +40,8 @@ export interface Tuning {
   readonly attempts: readonly Attempt[];
   /** Undefined while there is no plan. */
   readonly verdict: TuningVerdict | undefined;
+  /** After how long without a request an engine is restarted for a better context. */
+  readonly idleMs: number;
   /** When to look again. */
   readonly lookAgainMs: number | undefined;
 }
@@ -77,6 +77,8 @@ export interface TunerOptions {
   readonly reports: EngineReports;
   readonly calibrations: CalibrationStore;
   readonly clock: Clock;
+  /** Idle for so long, an engine may be restarted for a better context (design decision 8). */
+  readonly idleMs: number;
 }
 
 /**
@@ -98,14 +100,14 @@ export class Tuner {
     status: QwenCoderStatus | undefined,
     signal: AbortSignal,
   ): Promise<Learned> {
-    const { calibrations, clock } = this.#options;
+    const { calibrations } = this.#options;
     await calibrations.load(signal);
     const variant = engineVariant(spec);
     const rest = this.#rests.get(key);
     return {
       attempts: status?.tuning ?? [],
       calibration: (footprint) => calibrations.get(calibrationKey(footprint, variant)),
-      isIdle: isIdle(rest, clock.monotonic()),
+      isIdle: this.#isIdle(rest),
     };
   }
 
@@ -118,9 +120,9 @@ export class Tuner {
     now: string,
     signal: AbortSignal,
   ): Tuning {
-    const { reports } = this.#options;
+    const { reports, idleMs } = this.#options;
     const { attempts } = heard;
-    const nothing = { attempts, verdict: undefined, lookAgainMs: undefined };
+    const nothing = { attempts, verdict: undefined, idleMs, lookAgainMs: undefined };
     reports.keep(key, facts.pods);
     if (target === undefined) return this.#resting(key, nothing);
     const { plan } = target;
@@ -136,13 +138,22 @@ export class Tuner {
     const verdict = tune(plan, spec, after);
     this.#calibrate(attemptAt(after, plan, spec), target, spec, after !== attempts, signal);
     const isWaiting = verdict.state === 'Step' && !verdict.isUrgent;
-    const tuning = { attempts: after, verdict, lookAgainMs: seen.againMs };
+    const tuning = { attempts: after, verdict, idleMs, lookAgainMs: seen.againMs };
     if (isWaiting) {
       const rest = this.#watchRest(key, pods, heard.engineKey, signal);
-      return { ...tuning, lookAgainMs: isIdle(rest, this.#options.clock.monotonic()) ? AT_ONCE_MS : IDLE_POLL_MS };
+      return { ...tuning, lookAgainMs: this.#isIdle(rest) ? AT_ONCE_MS : this.#pollMs };
     }
     if (verdict.state === 'Step') return this.#resting(key, { ...tuning, lookAgainMs: AT_ONCE_MS });
     return this.#resting(key, tuning);
+  }
+
+  get #pollMs(): number {
+    return Math.min(IDLE_POLL_MS, this.#options.idleMs / 2);
+  }
+
+  #isIdle(rest: Rest | undefined): boolean {
+    const { clock, idleMs } = this.#options;
+    return rest !== undefined && rest.seenMs - rest.sinceMs >= idleMs && clock.monotonic() - rest.seenMs <= FRESH_MS;
   }
 
   /** How the starts of engines stand. */
@@ -182,18 +193,19 @@ export class Tuner {
     const isMeasured = before?.outcome === 'Fits' && before.kvBlocks !== undefined;
     if (answering === undefined || isMeasured) return {};
     const { reports } = this.#options;
-    const state = knownOf(reports.state(key, answering, engineKey, Infinity, signal));
-    if (state === undefined) return {};
-    const served = state.state === 'read' ? (state.value.servedLength ?? plan.maxModelLen) : undefined;
+    const metrics = knownOf(reports.metrics(key, answering, engineKey, Infinity, signal));
+    const models = knownOf(reports.models(key, answering, engineKey, signal));
+    if (metrics === undefined || models === undefined) return {};
+    const served = (models.state === 'read' ? models.value[0]?.maxModelLen : undefined) ?? plan.maxModelLen;
     const observation =
-      state.state === 'read' && served === plan.maxModelLen ? loaded(state.value.metrics, plan, spec) : undefined;
+      metrics.state === 'read' && served === plan.maxModelLen ? loaded(metrics.value, plan, spec) : undefined;
     if (observation) return { observation };
-    const why = whyNot(state, served, plan.maxModelLen);
+    const why = whyNot(metrics, served, plan.maxModelLen);
     const log = knownOf(reports.start(key, answering, Infinity, signal));
     if (log === undefined) return {};
     const kvBytes = log.state === 'read' ? log.value.kvBytes : undefined;
     if (kvBytes !== undefined) return { observation: loadedByLog(kvBytes, plan, spec) };
-    const times = Math.max(timesOf(state), timesOf(log));
+    const times = Math.max(timesOf(metrics), timesOf(log));
     const text = `pod ${answering.metadata.name}: ${why}, and its log does not tell`;
     return { unreadable: times >= TIMES_UNREADABLE ? text : undefined, againMs: retryMs(times) };
   }
@@ -218,18 +230,18 @@ export class Tuner {
     const { reports } = this.#options;
     const readings = pods.map((pod) => ({
       pod,
-      reading: reports.state(key, pod, engineKey, IDLE_POLL_MS / 2, signal),
+      reading: reports.metrics(key, pod, engineKey, this.#pollMs / 2, signal),
     }));
     if (readings.some(({ reading }) => reading.state === 'reading')) return undefined;
     let work = '';
     let seenMs = Infinity;
     for (const { pod, reading } of readings) {
-      if (reading.state !== 'read' || reading.value.metrics.requests > 0) {
+      if (reading.state !== 'read' || reading.value.requests > 0) {
         this.#rests.delete(key);
         return undefined;
       }
       seenMs = Math.min(seenMs, reading.atMs);
-      work += `${pod.metadata.uid}/${pod.restarts}: ${reading.value.metrics.tokens} `;
+      work += `${pod.metadata.uid}/${pod.restarts}: ${reading.value.tokens} `;
     }
     const before = this.#rests.get(key);
     const rest = { sinceMs: before?.work === work ? before.sinceMs : seenMs, seenMs, work };
@@ -237,9 +249,6 @@ export class Tuner {
     return rest;
   }
 }
-
-const isIdle = (rest: Rest | undefined, nowMs: number): boolean =>
-  rest !== undefined && rest.seenMs - rest.sinceMs >= IDLE_MS && nowMs - rest.seenMs <= FRESH_MS;
 
 const timesOf = (known: Known<unknown>): number => (known.state === 'failed' ? known.times : 0);
 
@@ -256,8 +265,8 @@ function noted(
     : unmeasured(attempts, plan, spec, unreadable, now);
 }
 
-function whyNot(state: Known<unknown>, served: number | undefined, planned: number): string {
-  if (state.state === 'failed') return state.message;
+function whyNot(metrics: Known<unknown>, served: number, planned: number): string {
+  if (metrics.state === 'failed') return metrics.message;
   // An address that another pod has by now.
   if (served !== planned) return `/v1/models says ${served} tokens, not ${planned}`;
   return '/metrics does not name its KV blocks';

@@ -59,10 +59,14 @@ export interface ContainerEvidence {
   readonly podFailure: { readonly reason: string; readonly message: string } | undefined;
   /** How the start stands, where it takes longer than it may. */
   readonly overdue: StartProgress | undefined;
+  /** Whether the run that goes on answered, and does not any more. */
+  readonly isSilent?: boolean | undefined;
 }
 
-/** Exit code of a container that ended by this signal: 128 + 7. */
+/** Exit codes of containers that ended by a signal: 128 + its number. */
 const SIGBUS = 135;
+const SIGKILL = 137;
+const SIGTERM = 143;
 
 /**
  * Why an engine fails or hangs; undefined while nothing says that it does.
@@ -77,6 +81,7 @@ export function diagnoseEngine(evidence: ContainerEvidence, situation: Situation
   const held = heldBack(evidence, situation);
   // A kubelet that ends a whole pod, to make room or to shut down, says nothing against the engine.
   if (held || podFailure) return held;
+  if (evidence.isSilent === true) return hung(log, situation);
   if (end === undefined) return overdue && tooSlow(overdue, log, situation);
   const hasServed = log?.facts.serving !== undefined;
   const known = log?.cause && engineCause(log.cause, log, situation);
@@ -85,6 +90,8 @@ export function diagnoseEngine(evidence: ContainerEvidence, situation: Situation
   if (known) return { ...known, isFinal: known.isFinal && !hasServed };
   if (end.exitCode === SIGBUS) return { ...shmFull(endText(end, log), situation), isFinal: !hasServed };
   const evidenceText = endText(end, log);
+  // Nobody but the kubelet, who gets no answer, ends a container and leaves its pod.
+  if (hasServed && (end.exitCode === SIGKILL || end.exitCode === SIGTERM)) return silent(evidenceText);
   if (hasServed) return crashed(evidenceText);
   return { reason: 'NotReady', evidence: evidenceText, remedy: startRemedy.unknown(), isFinal: false };
 }
@@ -141,6 +148,21 @@ const crashed = (evidence: string): Diagnosis<'EngineCrashed'> => ({
   remedy: startRemedy.crashed(),
   isFinal: false,
 });
+
+const silent = (evidence: string): Diagnosis<'EngineHung'> => ({
+  reason: 'EngineHung',
+  evidence,
+  remedy: startRemedy.hung(),
+  isFinal: false,
+});
+
+/** What its log tells of an engine that runs and does not answer; without a cause its last line. */
+function hung(log: LogFindings | undefined, situation: Situation): Diagnosis<EngineReason> {
+  const known = log?.cause && engineCause(log.cause, log, situation);
+  if (known) return { ...known, isFinal: false };
+  const last = log?.lastLine === undefined ? '' : `; its last line: ${log.lastLine}`;
+  return silent(quotable(`it runs and does not answer /health any more${last}`));
+}
 
 function tooSlow({ phase, text }: StartProgress, log: LogFindings | undefined, situation: Situation) {
   // A log may hold the cause of a start that hangs: a worker that failed while the others wait for it.

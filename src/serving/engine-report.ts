@@ -30,8 +30,36 @@ export function readMetrics(text: string): EngineMetrics {
   };
 }
 
-/** `max_model_len` of `/v1/models`; undefined where the answer has none. */
-export function readServedLength(text: string): number | undefined {
-  const length = Number(/"max_model_len"\s*:\s*(\d+)/.exec(text)?.[1]);
-  return length > 0 ? length : undefined;
+/** A name that requests may use, as `/v1/models` lists it. */
+export interface ServedModel {
+  readonly id: string;
+  /** What the engine was given as its model: a repository or a folder; undefined where it does not say. */
+  readonly root: string | undefined;
+  /** Undefined where it does not say. */
+  readonly maxModelLen: number | undefined;
 }
+
+/** Reads `/v1/models`. An answer of another form lists nothing. */
+export function readServedModels(text: string): ServedModel[] {
+  const data = fieldOf(parsed(text), 'data');
+  return (Array.isArray(data) ? data : []).flatMap((card: unknown) => {
+    const [id, root, length] = ['id', 'root', 'max_model_len'].map((name) => fieldOf(card, name));
+    if (typeof id !== 'string') return [];
+    return {
+      id,
+      root: typeof root === 'string' ? root : undefined,
+      maxModelLen: typeof length === 'number' && length > 0 ? length : undefined,
+    };
+  });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const fieldOf = (value: unknown, name: string): unknown =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;

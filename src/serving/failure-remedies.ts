@@ -291,6 +291,8 @@ export const startRemedy = {
     }
   },
   crashed: (): string => 'It is started again. If it comes back, read kubectl logs --previous of the pod.',
+  hung: (): string =>
+    'Its kubelet ends and restarts it, or does not answer itself. If it comes back on one node only, cordon that node and look for Xid errors in its kernel log; else read kubectl logs --previous of the pod.',
   unknown: (): string => 'Read kubectl logs --previous of the pod.',
 };
 

@@ -55,7 +55,8 @@ export {
   type Calibration,
   type Calibrations,
 } from './calibration.ts';
-export { readMetrics, readServedLength, type EngineMetrics } from './engine-report.ts';
+export { readMetrics, readServedModels, type EngineMetrics, type ServedModel } from './engine-report.ts';
+export { diagnoseIdentity, identityOf, isAsTold } from './identity.ts';
 export { calibrationFrom, failed, loaded, loadedByLog } from './observation.ts';
 export {
   attemptAt,
@@ -99,5 +100,5 @@ export {
 export type { Situation } from './failure-remedies.ts';
 export { MAX_EVIDENCE_LENGTH, quotable, readLog, type LogFindings } from './log-findings.ts';
 export { redact } from './redact.ts';
-export { alternativeRemedy, diagnoseRefusal, unschedulableRemedy } from './refusals.ts';
+export { alternativeRemedy, diagnoseRefusal, rejectionRemedy, unschedulableRemedy } from './refusals.ts';
 export { asSentence } from './words.ts';

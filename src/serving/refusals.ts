@@ -32,7 +32,23 @@ function refusalRemedy(evidence: string): string {
   }
   if (/priority ?class/i.test(evidence))
     return 'Create that PriorityClass, or correct spec.placement.priorityClassName.';
-  return 'Adapt the policy that refuses it, or add what it asks for in spec.podMetadata.';
+  return `Adapt ${policyOf(evidence) ?? 'the policy that refuses it'}, or add what it asks for in spec.podMetadata.`;
+}
+
+/** What to do about an object that the API server takes for no pod: a Deployment, a claim, a Service. */
+export function rejectionRemedy(message: string): string {
+  const policy = policyOf(message);
+  if (policy !== undefined) return `Adapt ${policy}.`;
+  if (/exceeded quota/.test(message)) return 'Raise that ResourceQuota.';
+  return 'Correct the field of spec that it comes from.';
+}
+
+/** The policy or the webhook that an API server names as the one that refused. */
+function policyOf(message: string): string | undefined {
+  const policy = /ValidatingAdmissionPolicy '([^']+)' with binding '([^']+)' denied request/.exec(message);
+  if (policy) return `ValidatingAdmissionPolicy ${policy[1]} or its binding ${policy[2]}`;
+  const webhook = /admission webhook "([^"]+)" denied the request/.exec(message);
+  return webhook ? `what admission webhook ${webhook[1]} checks` : undefined;
 }
 
 /** What other GPUs would serve in place of those that are not to be had. */

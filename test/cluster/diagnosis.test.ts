@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ConditionType, QwenCoderSpecInput, Reason } from '../../src/api/index.ts';
-import { Events, Nodes, Pods, Secrets } from '../../src/kube/index.ts';
+import { type ConditionType, type QwenCoderSpecInput, type Reason, condition } from '../../src/api/index.ts';
+import { Events, Jobs, Nodes, Pods, Secrets } from '../../src/kube/index.ts';
 import type { Pod } from '../../src/kube/wire.ts';
 import { COMPONENT, RESOURCE } from '../../src/render/index.ts';
 import { FAULT_ANNOTATION } from '../simulator/kubelet/pod-worker.ts';
@@ -25,7 +25,7 @@ let ledger: FailureLedger;
 
 beforeAll(async () => {
   world = await World.start({
-    nodes: '8xH100-80GB*4,1xRTXPRO6000-96GB*4,4xL40S-48GB*2,1xH200-141GB,4xA100-80GB',
+    nodes: '8xH100-80GB*4,1xRTXPRO6000-96GB*4,4xL40S-48GB*2,1xH200-141GB,1xB200-180GB,4xA100-80GB',
     simulator: { clock: scaledClock(20), loadSeconds: 20, hiddenOverheadGiB: hidden },
   });
   await world.client.patch(
@@ -48,12 +48,66 @@ beforeAll(async () => {
   hub.addRepository('example/other-model', 'FP8', 1, 'OtherForCausalLM');
   hub.expireToken(TOKENS.expired);
   hub.restrictToken(TOKENS.restricted);
+  world.simulator.refuseImages(
+    /^registry\.example\/private\//,
+    'rpc error: code = Unknown desc = failed to resolve image: pulling from host registry.example failed with status code [manifests v0.33.0]: 401 Unauthorized',
+  );
+  world.simulator.refuseImages(
+    /^registry\.example\/away\//,
+    'rpc error: code = DeadlineExceeded desc = failed to do request: Head "https://registry.example/v2/": dial tcp 192.0.2.1:443: i/o timeout',
+  );
+  await deny(
+    'pods-have-a-team',
+    'pods',
+    'has(object.metadata.labels) && "team" in object.metadata.labels',
+    'set label team',
+  );
+  await deny('no-deployments', 'deployments', 'false', 'Deployments are made by the platform team alone');
   ledger = await FailureLedger.start(world.client);
 });
 afterAll(async () => {
   ledger?.stop();
   await world?.stop();
 });
+
+/** A policy of the cluster's administrator, for namespaces with its name as a label. */
+async function deny(
+  name: string,
+  resource: 'pods' | 'deployments',
+  expression: string,
+  message: string,
+): Promise<void> {
+  const kind = (kind: string, spec: object) => ({
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind,
+    metadata: { name },
+    spec,
+  });
+  const rule = { apiGroups: ['*'], apiVersions: ['*'], operations: ['CREATE'], resources: [resource] };
+  const items = [
+    kind('ValidatingAdmissionPolicy', {
+      matchConstraints: { resourceRules: [rule] },
+      validations: [{ expression, message }],
+    }),
+    kind('ValidatingAdmissionPolicyBinding', {
+      policyName: name,
+      validationActions: ['Deny'],
+      matchResources: { namespaceSelector: { matchLabels: { [name]: 'true' } } },
+    }),
+  ];
+  const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
+  await world.cluster.kubectl(['apply', '-f', '-'], { input: list });
+}
+
+/** Puts a namespace under a policy, and waits until the API server denies what it did not before. */
+const under = (policy: string) => async (namespace: string) => {
+  await world.cluster.kubectl(['label', 'namespace', namespace, `${policy}=true`]);
+  await eventually(async () => {
+    const kind = policy === 'no-deployments' ? ['create', 'deployment', 'x'] : ['run', 'x'];
+    const asked = world.cluster.kubectl([...kind, '--image=x', '--dry-run=server', '--namespace', namespace]);
+    await expect(asked).rejects.toThrow(policy);
+  });
+};
 
 const TOKENS = { expired: 'hf_canaryThatHasRunOut0001', restricted: 'hf_canaryForSomethingElse0002' } as const;
 const VARIABLE = 'canary-of-a-variable-0003';
@@ -68,7 +122,9 @@ interface Row {
   /** How the remedy begins; what stands before it is the evidence. */
   readonly remedy: string;
   /** What the log quotes and nobody may. */
-  readonly secret?: string;
+  readonly secret?: string | ((namespace: string) => Promise<string>);
+  /** Reason of the Event that tells it, where that is another one; `none` where it is so for a moment of every start. */
+  readonly toldBy?: Reason | 'none';
   /** Before the resource is made. */
   readonly prepare?: (namespace: string) => Promise<unknown>;
   /** Once an engine runs. */
@@ -114,6 +170,9 @@ const download = (model: QwenCoderSpecInput['model'], token?: string): QwenCoder
 
 const isOf = (namespace: string) => (pod: Pod) => pod.metadata?.namespace === namespace;
 
+const isEngineOf = (namespace: string) => (pod: Pod) =>
+  isOf(namespace)(pod) && pod.metadata?.labels?.[COMPONENT] === 'engine';
+
 const secret = (token: string) => (namespace: string) =>
   world.client.create(Secrets, { metadata: { namespace, name: 'hub' }, stringData: { token } });
 
@@ -133,8 +192,8 @@ const enginePod = async (namespace: string): Promise<Pod> => {
 
 /** Fails once, and hangs when it is started again: what is seen of it does not pass by. */
 const once = (fault: Fault) => (namespace: string) => {
-  world.simulator.setFault(isOf(namespace), 'never-ready');
-  world.simulator.setFault(isOf(namespace), fault, 1);
+  world.simulator.setFault(isEngineOf(namespace), 'never-ready');
+  world.simulator.setFault(isEngineOf(namespace), fault, 1);
   return Promise.resolve();
 };
 
@@ -189,6 +248,61 @@ const hang = async (namespace: string) => {
 const isUnplaced = ({ status }: Pod): boolean =>
   status?.conditions?.some(({ type, status: is }) => type === 'PodScheduled' && is === 'False') ?? false;
 
+/** By its probe. */
+const isReady = ({ status }: Pod): boolean =>
+  status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') ?? false;
+
+/** A run that answered goes on, and does not any more. */
+const isSilent = ({ status }: Pod): boolean => {
+  const ready = status?.conditions?.find(({ type }) => type === 'Ready');
+  const startedAt = status?.containerStatuses?.[0]?.state?.running?.startedAt;
+  return ready?.status === 'False' && Date.parse(ready.lastTransitionTime!) > Date.parse(startedAt ?? '');
+};
+
+/** The key that the operator derived for the engines of a namespace. */
+const engineKey = async (namespace: string): Promise<string> => {
+  const { items } = await world.client.list(Secrets, { namespace });
+  const value = items.map(({ data }) => data?.['engine-key']).find((data) => data !== undefined);
+  return Buffer.from(value!, 'base64').toString('utf8');
+};
+
+/** A pod of someone else's on the only node with this GPU. */
+const squat = async (namespace: string) => {
+  await world.client.create(Pods, {
+    metadata: { namespace, name: 'squatter' },
+    spec: {
+      nodeSelector: { 'kubernetes.io/hostname': 'b200-180gb-0' },
+      tolerations: [{ operator: 'Exists' }],
+      containers: [{ name: 'main', image: 'busybox', resources: { limits: { 'nvidia.com/gpu': '1' } } }],
+    },
+  });
+  await eventually(async () => {
+    const pod = await world.client.get(Pods, { namespace, name: 'squatter' });
+    expect(pod?.status?.phase).toBe('Running');
+  });
+};
+
+/** The Job of the download has had all the time that it gets. */
+const giveUp = async (namespace: string) => {
+  const job = await eventually(async () => {
+    const { items } = await world.client.list(Jobs, { namespace, labelSelector: `${COMPONENT}=weights` });
+    expect(items[0]?.status?.failed).toBeGreaterThan(0);
+    return items[0]!;
+  });
+  const key = { namespace, name: job.metadata!.name! };
+  await world.client.patch(Jobs, key, { type: 'merge', body: { spec: { activeDeadlineSeconds: 1 } } });
+};
+
+/** An endpoint that reads a Secret which nobody made. */
+const withoutKeys = engine({
+  endpoint: { authentication: { type: 'APIKey', secretRef: { name: 'team-keys', key: 'keys' } } },
+});
+const madeKeys = async (namespace: string) => {
+  const metadata = { namespace, name: 'team-keys' };
+  await world.client.create(Secrets, { metadata, stringData: { keys: 'ann: a-key-of-ann-that-is-long' } });
+  await world.ready(namespace, 'coder', 60_000);
+};
+
 const ENGINES: readonly Omit<Row, 'type'>[] = [
   {
     fault: 'an argument that vLLM does not have',
@@ -206,6 +320,21 @@ const ENGINES: readonly Omit<Row, 'type'>[] = [
     isStalled: true,
     remedy: 'Remove or correct --max-num-batched-tokens in spec.engine.args',
     secret: VARIABLE,
+  },
+  {
+    fault: "an argument made of the engines' key, which vLLM refuses and quotes",
+    spec: engine({ engine: { args: ['--max-num-batched-tokens=$(VLLM_API_KEY)'] } }),
+    reason: 'ArgumentRefused',
+    isStalled: true,
+    remedy: 'Remove or correct --max-num-batched-tokens in spec.engine.args',
+    secret: engineKey,
+  },
+  {
+    fault: 'a checkpoint whose blocks do not divide by the parallelism',
+    spec: engine({}, 'fp8-block'),
+    reason: 'ParallelismRefused',
+    isStalled: true,
+    remedy: 'Set spec.parallelism.tensorParallelSize to',
   },
   {
     fault: 'a pinned length for which the KV cache is too small',
@@ -317,6 +446,31 @@ const ENGINES: readonly Omit<Row, 'type'>[] = [
     remedy: 'It is OtherForCausalLM',
   },
   {
+    fault: 'an image that serves its own model, whatever its arguments say',
+    spec: engine({}, 'other-name'),
+    showsIn: isReady,
+    reason: 'WrongModelServed',
+    isStalled: true,
+    remedy: 'It was told to serve /models as qwen3-coder-next',
+    afterwards: async (namespace) => {
+      const status = (await world.resource(namespace, 'coder'))!.status!;
+      expect(status.readyReplicas).toBe(0);
+      expect(condition(status.conditions, 'Ready')).toMatchObject({ status: 'False', reason: 'EnginesNotReady' });
+    },
+  },
+  {
+    fault: 'an image that serves another checkpoint by the right name',
+    spec: engine({}, 'other-checkpoint'),
+    showsIn: isReady,
+    reason: 'WrongModelServed',
+    isStalled: true,
+    remedy: 'It was told to serve /models as qwen3-coder-next',
+    afterwards: async (namespace) => {
+      await world.apply(namespace, 'coder', engine());
+      await world.ready(namespace, 'coder');
+    },
+  },
+  {
     fault: 'a disk that is full as kernels are compiled',
     spec: engine({}, 'disk-full'),
     reason: 'DiskFull',
@@ -338,6 +492,28 @@ const ENGINES: readonly Omit<Row, 'type'>[] = [
     reason: 'EngineCrashed',
     isStalled: false,
     remedy: 'It is started again.',
+  },
+  {
+    fault: 'an engine that hangs as it serves',
+    spec: engine(),
+    strike: async (namespace) => {
+      await world.ready(namespace, 'coder');
+      world.simulator.crash(isOf(namespace), 'hang-serving');
+    },
+    showsIn: isSilent,
+    reason: 'EngineHung',
+    isStalled: false,
+    remedy: 'Its kubelet ends and restarts it',
+    // Its kubelet gives it the whole grace period to stop.
+    afterwards: (namespace) => world.ready(namespace, 'coder', 90_000),
+  },
+  {
+    fault: 'an end without a word',
+    spec: engine(),
+    prepare: once('segmentation-fault'),
+    reason: 'NotReady',
+    isStalled: false,
+    remedy: 'Read kubectl logs --previous',
   },
   {
     fault: 'an end without a word, again and again',
@@ -362,6 +538,13 @@ const ENGINES: readonly Omit<Row, 'type'>[] = [
     reason: 'ImagePullFailed',
     isStalled: true,
     remedy: 'There is no vllm/vllm-openai:v9.9.9',
+  },
+  {
+    fault: 'an image that the registry shows to nobody unknown',
+    spec: engine({ engine: { image: 'registry.example/private/vllm-openai:v0.33.0' } }),
+    reason: 'ImagePullFailed',
+    isStalled: true,
+    remedy: 'The registry wants credentials for registry.example/private/vllm-openai:v0.33.0',
   },
   {
     fault: 'a Secret that is not there',
@@ -419,6 +602,49 @@ const DOWNLOADS: readonly Omit<Row, 'type'>[] = [
     remedy: 'It is tried again.',
   },
   {
+    fault: 'a registry that is away, for the download',
+    spec: { ...download({}), engine: { image: 'registry.example/away/vllm-openai:v0.33.0' } },
+    reason: 'ImagePullFailed',
+    isStalled: true,
+    remedy: 'Open the way of the nodes to the registry of registry.example/away/vllm-openai:v0.33.0',
+  },
+  {
+    fault: 'a download that ends without a word until its Job gives up',
+    spec: download({}),
+    prepare: (namespace) => Promise.resolve(world.simulator.setFault(isOf(namespace), 'segmentation-fault')),
+    strike: giveUp,
+    reason: 'FetchFailed',
+    isStalled: true,
+    remedy: 'Read kubectl logs of the pods of the Job',
+  },
+  {
+    fault: 'a storage class that is not there',
+    spec: { ...download({}), storage: { className: 'nothing' } },
+    showsIn: isUnplaced,
+    toldBy: 'none',
+    reason: 'VolumePending',
+    isStalled: false,
+    remedy: 'The volume of the weights is not there: correct spec.storage',
+  },
+  {
+    fault: 'GPUs that someone else holds, as the download chooses the node of the volume',
+    spec: {
+      ...download({}),
+      placement: { products: ['B200-180GB'] },
+      parallelism: { tensorParallelSize: 1 },
+    },
+    prepare: squat,
+    showsIn: isUnplaced,
+    toldBy: 'none',
+    reason: 'FetchUnschedulable',
+    isStalled: false,
+    remedy: 'nvidia.com/gpu is short on 1 of',
+    afterwards: async (namespace) => {
+      await world.client.delete(Pods, { namespace, name: 'squatter' }, { gracePeriodSeconds: 0 });
+      await world.ready(namespace, 'coder', 60_000);
+    },
+  },
+  {
     fault: 'a volume that is full',
     spec: download({}),
     prepare: (namespace) => Promise.resolve(world.simulator.setFault(isOf(namespace), 'disk-full')),
@@ -445,6 +671,28 @@ const ROWS: readonly Row[] = [
     isStalled: true,
     remedy: 'Update',
   },
+  {
+    fault: 'a quota that no replica fits under',
+    spec: engine({ parallelism: {} }),
+    prepare: quota({ 'requests.nvidia.com/gpu': '1' }),
+    type: 'Planned',
+    reason: 'QuotaTooSmall',
+    isStalled: true,
+    remedy: 'Raise',
+  },
+  {
+    fault: 'a policy that denies a Deployment',
+    spec: engine(),
+    prepare: under('no-deployments'),
+    type: 'Ready',
+    reason: 'ChildRejected',
+    isStalled: true,
+    remedy: 'Adapt ValidatingAdmissionPolicy no-deployments or its binding no-deployments.',
+    afterwards: async (namespace) => {
+      await world.cluster.kubectl(['label', 'namespace', namespace, 'no-deployments-']);
+      await world.ready(namespace, 'coder', 60_000);
+    },
+  },
   ...DOWNLOADS.map((row) => ({ ...row, type: 'ModelAvailable' }) as const),
   {
     fault: 'a quota that lets fewer engines in than are wanted',
@@ -454,6 +702,19 @@ const ROWS: readonly Row[] = [
     reason: 'PodRejected',
     isStalled: true,
     remedy: 'Raise ResourceQuota gpus',
+  },
+  {
+    fault: 'a policy that denies the pods of engines',
+    spec: engine(),
+    prepare: under('pods-have-a-team'),
+    type: 'Placed',
+    reason: 'PodRejected',
+    isStalled: true,
+    remedy: 'Adapt ValidatingAdmissionPolicy pods-have-a-team or its binding pods-have-a-team, or add',
+    afterwards: async (namespace) => {
+      await world.apply(namespace, 'coder', engine({ podMetadata: { labels: { team: 'a' } } }));
+      await world.condition(namespace, 'coder', 'EnginesReady', { status: 'True' }, 60_000);
+    },
   },
   {
     fault: 'more replicas than nodes with room',
@@ -469,6 +730,33 @@ const ROWS: readonly Row[] = [
     remedy: 'nvidia.com/gpu is short on 1 of',
   },
   ...ENGINES.map((row) => ({ ...row, type: 'EnginesReady' }) as const),
+  {
+    fault: 'a Secret of API keys that is not there',
+    spec: withoutKeys,
+    type: 'EndpointReady',
+    reason: 'GatewayNotReady',
+    isStalled: false,
+    remedy: 'Create key keys of Secret team-keys',
+    afterwards: madeKeys,
+  },
+  {
+    fault: 'the same, once engines answer',
+    spec: withoutKeys,
+    type: 'Ready',
+    reason: 'EndpointNotReady',
+    toldBy: 'GatewayNotReady',
+    isStalled: false,
+    remedy: 'Create key keys of Secret team-keys',
+    afterwards: madeKeys,
+  },
+  {
+    fault: 'a Secret with the certificate of the endpoint that is not there',
+    spec: engine({ endpoint: { expose: { tlsSecretName: 'certificate' } } }),
+    type: 'EndpointReady',
+    reason: 'GatewayNotReady',
+    isStalled: false,
+    remedy: 'Create Secret certificate',
+  },
   {
     fault: 'a length that nobody pinned, for which the KV cache is too small',
     spec: on('RTXPRO6000-96GB', {}, '0.29.0'),
@@ -492,6 +780,8 @@ const ROWS: readonly Row[] = [
   },
 ];
 
+const isGateway = ({ metadata }: Pod): boolean => metadata?.labels?.[COMPONENT] === 'gateway';
+
 const ended = ({ status }: Pod): boolean =>
   status?.phase === 'Failed' ||
   (status?.containerStatuses ?? []).some(
@@ -507,7 +797,9 @@ const normalised = (text: string, namespace: string): string =>
     .replaceAll(world.simulator.hub.url, 'http://hub')
     .replaceAll(namespace, 'team-a')
     // Of two replicas, either may find the last node.
-    .replaceAll(/coder-engine-\d-[a-z0-9]+-[a-z0-9]{5}\b/g, 'coder-engine-0-x');
+    .replaceAll(/coder-(engine-\d|gateway)-[a-z0-9]+-[a-z0-9]{5}\b/g, (_, what: string) =>
+      what.startsWith('engine') ? 'coder-engine-0-x' : 'coder-gateway-x',
+    );
 
 interface Line {
   readonly fault: string;
@@ -524,7 +816,9 @@ describe('a failure', () => {
   test.concurrent.each(ROWS)(
     '$fault: $type says $reason, with evidence and remedy, and one Event tells it',
     async (row) => {
-      const { fault, type, reason, showsIn = ended } = row;
+      const { fault, type, reason } = row;
+      const isOfGateways = type === 'EndpointReady' || reason === 'EndpointNotReady';
+      const { showsIn = (pod: Pod) => isGateway(pod) === isOfGateways && ended(pod) } = row;
       const namespace = await world.namespace();
       await row.prepare?.(namespace);
       const sight = ledger.await({ namespace, type, reason, showsIn });
@@ -550,11 +844,13 @@ describe('a failure', () => {
       const told = await eventually(async () => {
         const { items } = await world.client.list(Events, { namespace });
         const ours = items.filter(({ regarding }) => regarding?.name === 'coder');
-        expect(ours.filter((event) => event.reason === reason)).toMatchObject([{ type: 'Warning' }]);
-        expect(ours.find((event) => event.reason === reason)?.series).toBeUndefined();
+        const telling = ours.filter((event) => event.reason === (row.toldBy ?? reason));
+        expect(telling).toMatchObject(row.toldBy === 'none' ? [] : [{ type: 'Warning' }]);
+        expect(telling[0]?.series).toBeUndefined();
         return ours;
       });
-      const isShown = row.secret !== undefined && JSON.stringify([resource.status, told]).includes(row.secret);
+      const secret = typeof row.secret === 'function' ? await row.secret(namespace) : row.secret;
+      const isShown = secret !== undefined && JSON.stringify([resource.status, told]).includes(secret);
       const isRedacted = message.includes('***');
       expect({ isShown, isRedacted }).toEqual({ isShown: false, isRedacted: row.secret !== undefined });
       await world.remove(namespace, 'coder');

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { QwenCoderSpecInput, QwenCoderStatus } from '../../src/api/index.ts';
-import { ConfigMaps, Pods } from '../../src/kube/index.ts';
-import { RESOURCE, calibrationsName } from '../../src/render/index.ts';
+import { ConfigMaps, Pods, Secrets } from '../../src/kube/index.ts';
+import { COMPONENT, RESOURCE, calibrationsName } from '../../src/render/index.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 import { OPERATOR_NAME, OPERATOR_NAMESPACE } from './operator-process.ts';
 import { World, eventually } from './world.ts';
@@ -51,7 +51,10 @@ const engineOf = (namespace: string) => world.simulator.engines().find((engine) 
 
 /** Every engine pod that a resource ever had. */
 async function podsEver(namespace: string, seen: Set<string>): Promise<number> {
-  const { items } = await world.client.list(Pods, { namespace, labelSelector: `${RESOURCE}=coder` });
+  const { items } = await world.client.list(Pods, {
+    namespace,
+    labelSelector: `${RESOURCE}=coder,${COMPONENT}=engine`,
+  });
   for (const { metadata } of items) seen.add(metadata!.uid!);
   return seen.size;
 }
@@ -191,5 +194,49 @@ describe('the calibrations', () => {
     await world.apply(other, 'coder', onRtx());
     await tuned(other);
     expect((await statusOf(other)).tuning!.map(({ outcome }) => outcome)).toEqual(['DoesNotFit', 'Fits']);
+  });
+});
+
+describe('an engine that would hold a longer context', () => {
+  /** In place of half an hour. */
+  const IDLE_SECONDS = 5;
+
+  /** One request after the other for so long. */
+  async function work(namespace: string, seconds: number): Promise<number> {
+    const { items } = await world.client.list(Secrets, { namespace });
+    const key = items.map(({ data }) => data?.['engine-key']).find((value) => value !== undefined)!;
+    const until = performance.now() + seconds * 1000;
+    let answered = 0;
+    while (performance.now() < until) {
+      const { ok } = await fetch(`http://${engineOf(namespace).podIP}:8000/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${Buffer.from(key, 'base64').toString('utf8')}` },
+        body: JSON.stringify({ messages: [{ role: 'user', content: 'work' }] }),
+      });
+      if (ok) answered += 1;
+    }
+    return answered;
+  }
+
+  test('is left alone while it works, and takes it by itself once it is idle', async () => {
+    await world.restartOperator('SIGTERM', [`--tuning-idle-seconds=${IDLE_SECONDS}`]);
+    const namespace = await world.namespace();
+    await world.apply(namespace, 'coder', { ...onL40s, engine: { version: '0.29.0' } });
+    await world.ready(namespace, 'coder');
+    const busy = engineOf(namespace);
+    expect(await work(namespace, 3 * IDLE_SECONDS)).toBeGreaterThan(3);
+    const { message } = await world.condition(namespace, 'coder', 'Tuned', {
+      status: 'False',
+      reason: 'LongerContextFits',
+    });
+    expect(message).toContain(`or after ${IDLE_SECONDS} seconds without a request`);
+    expect(engineOf(namespace)).toMatchObject({ pod: busy.pod, maxModelLen: busy.maxModelLen });
+
+    await tuned(namespace);
+    await world.ready(namespace, 'coder');
+    const { plan } = await statusOf(namespace);
+    expect(plan!.maxModelLen).toBeGreaterThanOrEqual(busy.maxModelLen * 1.1);
+    expect(engineOf(namespace).maxModelLen).toBe(plan!.maxModelLen);
+    expect(await attempts(namespace)).toEqual([`${busy.maxModelLen} Fits`, `${plan!.maxModelLen} Fits`]);
   });
 });

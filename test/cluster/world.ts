@@ -81,15 +81,16 @@ export class World {
   }
 
   /** One more operator process, with the same rights and the same Lease. */
-  startOperator(): OperatorProcess {
-    return OperatorProcess.start({ kubeconfig: this.#operatorKubeconfig, flags: this.#flags, onLine: this.#eye.log });
+  startOperator(flags: readonly string[] = []): OperatorProcess {
+    const all = [...this.#flags, ...flags];
+    return OperatorProcess.start({ kubeconfig: this.#operatorKubeconfig, flags: all, onLine: this.#eye.log });
   }
 
   /** Ends the operator like a crash and starts it anew. Resolves when it leads. */
-  async restartOperator(signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL'): Promise<void> {
+  async restartOperator(signal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL', flags?: readonly string[]): Promise<void> {
     await this.operator.stop(signal);
     if (signal === 'SIGKILL') await this.forgetLease();
-    this.operator = this.startOperator();
+    this.operator = this.startOperator(flags);
     await this.operator.leads();
   }
 

@@ -85,6 +85,7 @@ describe('values of the chart', () => {
         "workers",
         "requests-per-second",
         "burst",
+        "tuning-idle-seconds",
         "weights-proxy",
         "weights-no-proxy",
         "weights-ca-configmap",

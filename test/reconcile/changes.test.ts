@@ -10,6 +10,7 @@ import { GpuInventory } from '../../src/reconcile/inventory.ts';
 import { OperatorMetrics } from '../../src/reconcile/metrics.ts';
 import { GatewayLinks } from '../../src/reconcile/gateway-links.ts';
 import { KeySecrets } from '../../src/reconcile/key-secrets.ts';
+import { ServedModels } from '../../src/reconcile/served-models.ts';
 import { Reconciler } from '../../src/reconcile/reconciler.ts';
 import { Tuner } from '../../src/reconcile/tuner.ts';
 import { Metrics, silentLog } from '../../src/runtime/index.ts';
@@ -68,12 +69,19 @@ async function setUp() {
     },
     deleted: (object: KubeObject) => void children.delete(nameOf(object)),
   };
+  const reports = new EngineReports({
+    client,
+    clock,
+    get: () => Promise.reject(new Error('no engine')),
+    enqueue: () => {},
+  });
   const reconciler = new Reconciler({
     caches,
     apply: new Apply(client, written),
     clock,
     failures: new FailureFinder({
       clock,
+      keysOf: installation.keysOf,
       logs: { read: () => Promise.resolve({ findings: undefined, isLate: false }) },
       refusalOf: () => Promise.resolve(undefined),
     }),
@@ -88,13 +96,10 @@ async function setUp() {
         key: { namespace: 'system', name: 'calibrations' },
         log: silentLog,
       }),
-      reports: new EngineReports({
-        client,
-        clock,
-        get: () => Promise.reject(new Error('no engine')),
-        enqueue: () => {},
-      }),
+      reports,
+      idleMs: 1_800_000,
     }),
+    models: new ServedModels(reports),
     metrics: new OperatorMetrics(new Metrics(), clock, { version: '1', node: '24' }),
   });
   return {

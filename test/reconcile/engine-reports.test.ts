@@ -42,29 +42,27 @@ describe('EngineReports', () => {
   test('a look begins to read and asks for a reconcile when there is an answer', async () => {
     const { reports, open, enqueued } = setUp();
     const [one] = pods(1);
-    expect(reports.state(KEY, one!, 'key', Infinity, signal)).toEqual({ state: 'reading', last: undefined });
-    for (let answers = 0; answers < 2; answers += 1) {
-      open.shift()!();
-      await settle();
-    }
+    expect(reports.metrics(KEY, one!, 'key', Infinity, signal)).toEqual({ state: 'reading', last: undefined });
+    open.shift()!();
+    await settle();
     expect(enqueued).toEqual([KEY]);
-    expect(reports.state(KEY, one!, 'key', Infinity, signal)).toMatchObject({
+    expect(reports.metrics(KEY, one!, 'key', Infinity, signal)).toMatchObject({
       state: 'read',
-      value: { metrics: { requests: 1 } },
+      value: { requests: 1 },
     });
   });
 
   test('eight engines are asked at once, the others in turn, and each of them once', async () => {
     const { reports, asked, open } = setUp();
     for (let looks = 0; looks < 2; looks += 1)
-      for (const one of pods(20)) reports.state(KEY, one, 'key', Infinity, signal);
+      for (const one of pods(20)) reports.metrics(KEY, one, 'key', Infinity, signal);
     await settle();
     expect(asked).toHaveLength(8);
-    for (let answers = 0; answers < 40; answers += 1) {
+    for (let answers = 0; answers < 20; answers += 1) {
       open.shift()!();
       await settle();
     }
-    expect(asked.filter((url) => url.endsWith('/metrics')).toSorted()).toEqual(
+    expect(asked.toSorted()).toEqual(
       pods(20)
         .map(({ ip }) => `http://${ip}:8000/metrics`)
         .toSorted(),
@@ -74,11 +72,11 @@ describe('EngineReports', () => {
   test('an engine that hangs is given up after three seconds', async () => {
     const { reports, clock } = setUp();
     const [one] = pods(1);
-    reports.state(KEY, one!, 'key', Infinity, signal);
+    reports.metrics(KEY, one!, 'key', Infinity, signal);
     await clock.advance(2999);
-    expect(reports.state(KEY, one!, 'key', Infinity, signal).state).toBe('reading');
+    expect(reports.metrics(KEY, one!, 'key', Infinity, signal).state).toBe('reading');
     await clock.advance(1);
-    expect(reports.state(KEY, one!, 'key', Infinity, signal)).toMatchObject({
+    expect(reports.metrics(KEY, one!, 'key', Infinity, signal)).toMatchObject({
       state: 'failed',
       message: 'no answer within 3 s',
     });
@@ -87,13 +85,26 @@ describe('EngineReports', () => {
   test('nothing is kept of pods that are gone', async () => {
     const { reports, asked, open } = setUp();
     const [one] = pods(1);
-    reports.state(KEY, one!, 'key', Infinity, signal);
+    reports.metrics(KEY, one!, 'key', Infinity, signal);
     open.shift()!();
     await settle();
     reports.keep(KEY, []);
-    reports.state(KEY, one!, 'key', Infinity, signal);
+    reports.metrics(KEY, one!, 'key', Infinity, signal);
     await settle();
-    expect(asked.filter((url) => url.endsWith('/metrics'))).toHaveLength(2);
+    expect(asked).toHaveLength(2);
+  });
+
+  test('what an engine serves is asked once a run', async () => {
+    const { reports, asked, open } = setUp();
+    const [one] = pods(1);
+    const look = (restarts: number) => reports.models(KEY, { ...one!, restarts }, 'key', signal);
+    look(0);
+    open.shift()!();
+    await settle();
+    expect(look(0)).toMatchObject({ state: 'read', value: [] });
+    look(1);
+    await settle();
+    expect(asked).toEqual(Array(2).fill('http://10.0.0.0:8000/v1/models'));
   });
 });
 

@@ -50,6 +50,19 @@ describe('failingPods', () => {
     expect(found(evicted(undefined), next(5000))).toEqual([]);
   });
 
+  test('a run that answered and went silent counts, one on its way to its first answer does not', () => {
+    const running = container({ runningSinceMs: 1000 });
+    const silentSince = (unreadyMs: number) =>
+      pod({ ready: false, container: running, engine: { ...engine(0, true), unreadyMs } });
+    expect(found(silentSince(9000))).toEqual(['coder-engine-0-x']);
+    expect(found(silentSince(1000))).toEqual([]);
+    expect(found(pod({ ready: false, container: running, engine: { ...engine(0), unreadyMs: 9000 } }))).toEqual([]);
+  });
+
+  test('an engine that serves another model counts', () => {
+    expect(found(pod({ ready: false, servesInstead: [] }))).toEqual(['coder-engine-0-x']);
+  });
+
   test('a pod that is leaving does not count', () => {
     expect(found(crashed({ leaving: true }))).toEqual([]);
   });

@@ -57,6 +57,15 @@ describe('newsOf', () => {
       expect(told(status('EnginesReady True AllReady'), status(`EnginesReady False ${reason}`))).toEqual([]);
     for (const reason of ['Fetching', 'VolumePending', 'FetchUnschedulable'])
       expect(told(undefined, status(`ModelAvailable False ${reason}`))).toEqual([]);
+    for (const reason of ['GatewayStarting', 'NoReadyEngine', 'Suspended', 'NoReplicasWanted'])
+      expect(told(undefined, status(`EndpointReady False ${reason}`))).toEqual([]);
+  });
+
+  test('gateways that cannot start are told once', () => {
+    const before = status('EndpointReady False GatewayStarting');
+    const after = status('EndpointReady False GatewayNotReady');
+    expect(told(before, after)).toEqual(['EndpointReady GatewayNotReady']);
+    expect(told(after, after)).toEqual([]);
   });
 
   test('a plan, the weights, the first answer and its end are told once each', () => {

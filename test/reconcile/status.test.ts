@@ -56,7 +56,7 @@ function tried(observation: Observation, context: QwenCoderSpecInput['context'] 
   const tuning = {
     attempts,
     verdict: tune(made, spec(input), attempts),
-    unreadable: undefined,
+    idleMs: 1_800_000,
     lookAgainMs: undefined,
   };
   const target = { ...planned, revision: { ...current, plan: made } };
@@ -208,6 +208,7 @@ const situations: Record<string, Situation> = {
             NOW,
           ),
         ),
+        idleMs: 1_800_000,
         lookAgainMs: undefined,
       },
     },

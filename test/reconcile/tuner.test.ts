@@ -5,14 +5,15 @@ import { EngineLogs } from '../../src/reconcile/engine-logs.ts';
 import { EngineReports } from '../../src/reconcile/engine-reports.ts';
 import type { EngineFacts } from '../../src/reconcile/facts.ts';
 import { FailureFinder } from '../../src/reconcile/failures.ts';
-import { IDLE_MS, Tuner, type Tuning } from '../../src/reconcile/tuner.ts';
+import { Tuner, type Tuning } from '../../src/reconcile/tuner.ts';
 import { silentLog } from '../../src/runtime/index.ts';
 import { configurationOf } from '../../src/serving/index.ts';
-import { container, facts, liveSlot, type PodOver, plan, pod, revision } from '../support/builders.ts';
+import { container, facts, installation, liveSlot, type PodOver, plan, pod, revision } from '../support/builders.ts';
 import { ManualClock, settle } from '../support/manual-clock.ts';
 
 const KEY = 'team-a/coder';
 const MINUTE = 60_000;
+const IDLE_MS = 30 * MINUTE;
 const { signal } = new AbortController();
 const target = revision({ plan: plan({ maxModelLen: 131_072 }) });
 
@@ -30,6 +31,8 @@ const metrics = (blocks: number, requests = 0, tokens = 0): string =>
     `vllm:prompt_tokens_total{engine="0"} ${tokens}.0`,
     `vllm:cache_config_info{block_size="544",num_gpu_blocks="${blocks}"} 1.0`,
   ].join('\n');
+
+const models = (length: number): string => JSON.stringify({ data: [{ id: 'coder', max_model_len: length }] });
 
 /** One engine pod whose answers a test sets, and the operator's part that looks at it. */
 function setUp(over: PodOver = {}) {
@@ -56,6 +59,7 @@ function setUp(over: PodOver = {}) {
   let held: Promise<void> | undefined;
   const failures = new FailureFinder({
     clock,
+    keysOf: installation.keysOf,
     logs: new EngineLogs({
       read: async ({ isPrevious }) => {
         const text = answer(isPrevious ? 'previous log' : 'log');
@@ -69,7 +73,7 @@ function setUp(over: PodOver = {}) {
     }),
     refusalOf: async () => undefined,
   });
-  let tuner = new Tuner({ reports, calibrations, clock });
+  let tuner = new Tuner({ reports, calibrations, clock, idleMs: IDLE_MS });
   let status: QwenCoderStatus = {};
   let engineOver = over;
   const world = () => {
@@ -102,7 +106,7 @@ function setUp(over: PodOver = {}) {
     },
     become: (next: PodOver) => (engineOver = next),
     /** A new process, which knows nothing but the cluster. */
-    restart: () => (tuner = new Tuner({ reports, calibrations, clock })),
+    restart: () => (tuner = new Tuner({ reports, calibrations, clock, idleMs: IDLE_MS })),
     reconcile,
     /** Reconciles as the queue would: again after what was read. */
     settled: async () => {
@@ -117,7 +121,7 @@ describe('Tuner', () => {
   test('an engine that loaded is measured once, and never asked again', async () => {
     const { answers, asked, settled, reconcile, restart } = setUp();
     answers.set('/metrics', metrics(2448));
-    answers.set('/v1/models', '{"max_model_len":131072}');
+    answers.set('/v1/models', models(131_072));
     const { attempts, verdict } = await settled();
     expect(attempts).toEqual([
       {
@@ -170,7 +174,7 @@ describe('Tuner', () => {
     };
     expect(await round()).toMatchObject({ verdict: { state: 'Trying' }, lookAgainMs: 10_000 });
     expect((await reconcile()).attempts[0]!.message).toBeUndefined();
-    expect(asked).toEqual(['/metrics', 'log']);
+    expect(asked).toEqual(['/metrics', '/v1/models', 'log']);
     await clock.advance(10_000);
     const blind = await round();
     expect(blind).toMatchObject({ verdict: { state: 'Trying' }, lookAgainMs: 5 * MINUTE });
@@ -181,7 +185,7 @@ describe('Tuner', () => {
       expect((await reconcile()).attempts).toEqual(blind.attempts);
       await settle();
     }
-    expect(asked).toHaveLength(6);
+    expect(asked).toHaveLength(9);
     answers.set('/metrics', metrics(1000));
     await clock.advance(10 * MINUTE);
     expect((await settled()).attempts).toMatchObject([{ outcome: 'Fits' }]);
@@ -203,7 +207,7 @@ describe('Tuner', () => {
   test('what answers with another length is another engine', async () => {
     const { answers, clock, reconcile, settled } = setUp();
     answers.set('/metrics', metrics(1000));
-    answers.set('/v1/models', '{"max_model_len":4096}');
+    answers.set('/v1/models', models(4096));
     await settled();
     await settle();
     await reconcile();

@@ -295,6 +295,11 @@ const CASES: readonly (readonly [name: string, evidence: ContainerEvidence, over
       },
     }),
   ],
+  ['ended by its kubelet after it was ready', ended('Application startup complete.', {}, 137)],
+  [
+    'silent after it was ready',
+    ended('Application startup complete.\nINFO 10 requests', { end: undefined, isSilent: true }),
+  ],
   ['something unknown', ended('Segmentation fault', {}, 139)],
   [
     'an image that is not there',

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { readMetrics, readServedLength } from '../../src/serving/index.ts';
+import { readMetrics, readServedModels } from '../../src/serving/index.ts';
 
 describe('readMetrics', () => {
   test('finds the KV blocks, the requests of all engines and the tokens done', () => {
@@ -22,9 +22,20 @@ describe('readMetrics', () => {
   });
 });
 
-describe('readServedLength', () => {
-  test('is the first max_model_len, or nothing', () => {
-    expect(readServedLength('{"data":[{"id":"a","max_model_len":32768}]}')).toBe(32768);
-    expect(readServedLength('{"error":"Unauthorized"}')).toBeUndefined();
+describe('readServedModels', () => {
+  test('is every name with what is behind it', () => {
+    const cards = [
+      { id: 'qwen3-coder-next', object: 'model', root: '/models', max_model_len: 32_768 },
+      { id: 'coder', root: null, max_model_len: null },
+    ];
+    expect(readServedModels(JSON.stringify({ object: 'list', data: cards }))).toEqual([
+      { id: 'qwen3-coder-next', root: '/models', maxModelLen: 32_768 },
+      { id: 'coder', root: undefined, maxModelLen: undefined },
+    ]);
   });
+
+  test.each(['{"error":"Unauthorized"}', '{"data":{}}', '{"data":[null,"a",{"id":1}]}', '<html>', '', 'null'])(
+    'an answer of another form lists nothing: %s',
+    (text) => expect(readServedModels(text)).toEqual([]),
+  );
 });

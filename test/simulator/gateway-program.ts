@@ -2,6 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { systemClock } from '../../src/runtime/clock.ts';
 import type { Program, ProgramContext } from './kubelet/program.ts';
 import type { Exit } from './vllm/process.ts';
 
@@ -41,5 +42,5 @@ export function gateway(context: ProgramContext): Program {
     if (signal === 'SIGKILL') return { exitCode: 137, signal: 'SIGKILL' };
     return { exitCode: (code as number | null) ?? 1 };
   });
-  return { exited, signal: (name) => void child.kill(name) };
+  return { exited, clock: systemClock, signal: (name) => void child.kill(name) };
 }

@@ -259,7 +259,7 @@ describe('VllmProcess', () => {
   test('a start of a fault ends, or hangs, as vLLM does, and its log holds what the fault is known by', async () => {
     const known: Partial<Record<Fault, string>> = {};
     for (const fault of Object.keys(FAULTS) as Fault[]) {
-      if (FAULTS[fault].at === 'serving') continue;
+      if (FAULTS[fault].at === 'serving' || FAULTS[fault].at === 'listening') continue;
       const { exitAfter, log } = start([], { fault });
       const exit = await exitAfter(101_000);
       const error = log.findLast(
@@ -275,6 +275,7 @@ describe('VllmProcess', () => {
         "disk-full": "1, No space left on device: '/cache/torch_compile_cache/0a1b'",
         "does-not-fit": "1, ValueError: To serve at least one request with the model's max seq len (131072), (1.54 GiB",
         "driver-too-old": "1, RuntimeError: The NVIDIA driver on your system is too old (found version 12080). Please up",
+        "fp8-block": "1, ValueError: The output_size of gate's and up's weight = 64 is not divisible by weight quan",
         "gpu-memory-taken": "1, ValueError: Free memory on device cuda:0 (13.65/79.65 GiB) on startup is less than desired",
         "gpu-not-visible": "1, pydantic_core._pydantic_core.ValidationError: 1 validation error for ParallelConfig",
         "nccl-failure": "1, ncclSystemError: System call (e.g. socket, malloc) or external library call failed or devi",
@@ -285,6 +286,32 @@ describe('VllmProcess', () => {
         "shm-full": "1, ncclSystemError: System call (e.g. socket, malloc) or external library call failed or devi",
       }
     `);
+  });
+
+  test.each<{ fault: Fault; card: object }>([
+    { fault: 'other-name', card: { id: 'Qwen2.5-Coder-7B-Instruct' } },
+    { fault: 'other-checkpoint', card: { id: 'coder', root: '/opt/Qwen2.5-Coder-7B-Instruct' } },
+  ])('$fault serves what its arguments do not say', async ({ fault, card }) => {
+    const { exitAfter, served } = start(['--served-model-name', 'coder'], { fault });
+    await exitAfter(101_000);
+    await expect.poll(served).toBe(200);
+    const models = await fetch(`http://${ADDRESS}:8000/v1/models`);
+    expect(await models.json()).toMatchObject({ data: [card] });
+  });
+
+  test('an engine that hangs takes requests, answers none, and ends by SIGKILL alone', async () => {
+    const { process, exitAfter, served } = start();
+    await exitAfter(101_000);
+    await expect.poll(served).toBe(200);
+    await process.crash('hang-serving');
+    const stop = new AbortController();
+    const answer = fetch(`http://${ADDRESS}:8000/health`, { signal: stop.signal }).catch(() => 'no answer');
+    process.signal('SIGTERM');
+    expect(await exitAfter(600_000)).toBe('running');
+    stop.abort();
+    expect(await answer).toBe('no answer');
+    process.signal('SIGKILL');
+    expect(await process.exited).toEqual({ exitCode: 137, signal: 'SIGKILL' });
   });
 
   test.each([

@@ -176,9 +176,9 @@ export class Simulator {
     this.#kubelet.evict(selector, message);
   }
 
-  /** Images that match cannot be pulled; undefined ends it. */
-  setMissingImage(pattern: RegExp | undefined): void {
-    this.#faults.missingImage = pattern;
+  /** Images that match cannot be pulled, for this reason. */
+  refuseImages(pattern: RegExp, why: string): void {
+    this.#faults.refusedImages.push({ pattern, why });
   }
 
   /** A claim of this name, made from now on, comes with a checkpoint on it: for users who bring their own. */
@@ -219,7 +219,7 @@ export class Simulator {
 
 /** What tests ask to go wrong. */
 class Faults {
-  missingImage: RegExp | undefined;
+  readonly refusedImages: { readonly pattern: RegExp; readonly why: string }[] = [];
   readonly #faults: { selector: PodSelector; fault: Fault | undefined; left: number }[] = [];
 
   set(selector: PodSelector, fault: Fault | undefined, times: number): void {
@@ -237,7 +237,9 @@ class Faults {
   async pull(image: string): Promise<void> {
     const version = /(^|\/)vllm-openai[:@]/.test(image) ? imageVersion(image) : undefined;
     const isUnreleased = version !== undefined && !(isAtLeast(version, OLDEST) && isAtLeast(NEWEST, version));
-    if (!this.missingImage?.test(image) && !isUnreleased) return;
+    const refused = this.refusedImages.find(({ pattern }) => pattern.test(image));
+    if (refused) throw new ImagePullError(`Failed to pull image "${image}": ${refused.why}`);
+    if (!isUnreleased) return;
     throw new ImagePullError(
       `Failed to pull image "${image}": rpc error: code = NotFound desc = failed to pull and unpack image "${image}": failed to resolve image: not found`,
     );

@@ -4,6 +4,7 @@ import { dirname, join, relative } from 'node:path';
 import { request } from 'undici';
 import { type Program, type ProgramContext, scriptOption } from './kubelet/program.ts';
 import type { Exit } from './vllm/process.ts';
+import { FAULTS, type FaultScript } from './vllm/faults.ts';
 import { imageVersion, isNewWording } from './vllm/version.ts';
 
 interface ModelInfo {
@@ -23,6 +24,8 @@ class ScriptError extends Error {}
  * file checked, and the manifest last.
  */
 export function fetchWeights(context: ProgramContext, args: readonly string[]): Program {
+  const fault: FaultScript | undefined = context.fault && FAULTS[context.fault];
+  if (fault?.at === 'kernel') return { exited: Promise.resolve(fault), signal: () => {} };
   const { promise, resolve } = Promise.withResolvers<Exit>();
   const stop = new AbortController();
   run(context, args, stop.signal).then(

@@ -214,9 +214,10 @@ export class ContainerRunner {
       if (readinessProbe) this.#probe('Readiness', readinessProbe, (isSuccess) => this.#setReady(isSuccess));
       else this.#setReady(true);
       if (livenessProbe) {
-        this.#probe('Liveness', livenessProbe, (isSuccess) => {
+        const onResult = (isSuccess: boolean) => {
           if (!isSuccess) void this.#killUnhealthy('liveness', livenessProbe);
-        });
+        };
+        this.#probe('Liveness', livenessProbe, onResult, this.#probes.signal, this.#program?.clock);
       }
     };
     if (!startupProbe) {
@@ -238,8 +239,14 @@ export class ContainerRunner {
     this.#probe('Startup', startupProbe, onResult, stop.signal);
   }
 
-  #probe(name: string, probe: Probe, onResult: (isSuccess: boolean) => void, signal = this.#probes.signal): void {
-    const { clock, podAddress, exec, event } = this.#around;
+  #probe(
+    name: string,
+    probe: Probe,
+    onResult: (isSuccess: boolean) => void,
+    signal = this.#probes.signal,
+    clock = this.#around.clock,
+  ): void {
+    const { podAddress, exec, event } = this.#around;
     const program = this.#program!;
     const target: ProbeTarget = {
       podAddress: podAddress(),

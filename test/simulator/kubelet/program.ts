@@ -6,6 +6,8 @@ import type { Exit, VllmProcessOptions } from '../vllm/process.ts';
 /** What runs in a container. */
 export interface Program {
   readonly exited: Promise<Exit>;
+  /** The time that it runs in, where that is not the pods': a clock that runs ahead of it must not kill it. */
+  readonly clock?: Clock;
   signal(name: 'SIGTERM' | 'SIGKILL'): void;
 }
 

@@ -20,8 +20,12 @@ export type FaultScript =
     }
   /** The kernel ends it while it reads the weights, without a word. */
   | { readonly at: 'kernel'; readonly exitCode: number; readonly reason?: 'OOMKilled' }
+  /** It serves what its image holds, whatever its arguments say. */
+  | { readonly at: 'listening'; readonly name?: string; readonly checkpoint?: string }
   /** The engine dies some seconds after it was ready; without an error its log has no cause. */
-  | { readonly at: 'serving'; readonly error?: (scene: FaultScene) => string };
+  | { readonly at: 'serving'; readonly error?: (scene: FaultScene) => string }
+  /** Its server stops to answer, to hear signals and to say anything. */
+  | { readonly at: 'serving'; readonly hangs: true };
 
 const capacity = ({ memoryBytes }: Gpus): string => gib(memoryBytes);
 
@@ -35,6 +39,8 @@ export const FAULTS = {
   'does-not-fit': { at: 'configuration' },
   'gpu-not-visible': { at: 'configuration' },
   'never-ready': { at: 'configuration' },
+  'other-checkpoint': { at: 'listening', checkpoint: '/opt/Qwen2.5-Coder-7B-Instruct' },
+  'other-name': { at: 'listening', name: 'Qwen2.5-Coder-7B-Instruct' },
   'driver-too-old': {
     at: 'device',
     error: () =>
@@ -77,7 +83,13 @@ export const FAULTS = {
   'oom-killed': { at: 'kernel', exitCode: 137, reason: 'OOMKilled' },
   'bus-error': { at: 'kernel', exitCode: 135 },
   'segmentation-fault': { at: 'kernel', exitCode: 139 },
+  'fp8-block': {
+    at: 'weights',
+    error: () =>
+      "ValueError: The output_size of gate's and up's weight = 64 is not divisible by weight quantization block_n = 128.",
+  },
   'crash-after-ready': { at: 'serving' },
+  'hang-serving': { at: 'serving', hangs: true },
   'gpu-fault': {
     at: 'serving',
     error: () =>

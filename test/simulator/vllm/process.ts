@@ -95,6 +95,7 @@ export class VllmProcess {
   #server: VllmServer | undefined;
   #address: { host: string; port: number } | undefined;
   #served = 0;
+  #isHung = false;
   #ended = false;
 
   constructor(options: VllmProcessOptions) {
@@ -160,13 +161,13 @@ export class VllmProcess {
       void this.#end({ exitCode: 137, signal: 'SIGKILL' });
       return;
     }
-    if (this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted || this.#isHung) return;
     this.#stop.abort(new Error('SIGTERM'));
     void this.#shutDown();
   }
 
   /**
-   * The engine dies under the server; the watchdog ends the process some seconds later, with exit code 0.
+   * The engine dies under the server, and the watchdog ends the process some seconds later, with exit code 0; or all of it hangs.
    *
    * @param fault one of an engine that serves.
    */
@@ -174,6 +175,11 @@ export class VllmProcess {
     const { clock } = this.#options;
     if (!this.#engine || this.#engine.dead) return;
     const script: FaultScript = FAULTS[fault];
+    if (script.at === 'serving' && 'hangs' in script) {
+      this.#isHung = true;
+      this.#server?.hang();
+      return;
+    }
     if (script.at === 'serving' && script.error) this.#workerException(script.error(this.#scene()));
     else {
       // A segmentation fault: whatever did it left no word.
@@ -372,7 +378,9 @@ export class VllmProcess {
   async #listen(layout: KvLayout, model: string): Promise<void> {
     const { clock, version, env, podAddress, write } = this.#options;
     const { values } = this.#arguments!;
-    const servedNames = (values['served_model_name'] as string[] | null) ?? [model];
+    const told = (values['served_model_name'] as string[] | null) ?? [model];
+    const other = this.#fault?.at === 'listening' ? this.#fault : undefined;
+    const servedNames = other?.name === undefined ? told : [other.name];
     const utilization = Number(values['gpu_memory_utilization']);
     const metrics = new EngineMetrics({
       modelName: servedNames[0]!,
@@ -388,7 +396,7 @@ export class VllmProcess {
       engine,
       version,
       layout,
-      model,
+      model: other?.checkpoint ?? model,
       servedNames,
       toolsEnabled: values['enable_auto_tool_choice'] === true,
       apiKeys,

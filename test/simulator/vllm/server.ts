@@ -66,6 +66,7 @@ export class VllmServer {
   readonly #startedSeconds: number;
   #inFlight = 0;
   #draining = false;
+  #isHung = false;
   #onIdle: (() => void) | undefined;
 
   constructor(options: ServerOptions) {
@@ -92,6 +93,11 @@ export class VllmServer {
     if (this.#inFlight > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
   }
 
+  /** Takes requests from now on and answers none. */
+  hang(): void {
+    this.#isHung = true;
+  }
+
   /** Closes everything at once. */
   async close(): Promise<void> {
     this.#draining = true;
@@ -101,6 +107,7 @@ export class VllmServer {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.#isHung) return;
     const { engine, version, clock } = this.#options;
     const path = new URL(request.url ?? '/', 'http://engine').pathname;
     if (!this.#isAuthorized(request, path)) return json(response, 401, { error: 'Unauthorized' });
