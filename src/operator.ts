@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { randomBytes, randomUUID } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { QwenCoderDeployment } from './api/index.ts';
 import { EventRecorder, KubeClient, LeaseElection, eventStore, leaseIdentity, leaseStore } from './kube/index.ts';
@@ -28,6 +29,9 @@ import { Controller, type Log, Manager, Metrics, Probes, systemClock } from './r
 
 export const PROGRAM = 'qwen-coder-operator';
 
+/** Memory before speed: V8 lets a heap grow to several times what is alive, and an operator waits most of its time. */
+const HEAP_GROWTH_PERCENT = 15;
+
 /** A silent stream is opened again after 90 s; three minutes mean that this fails, and the caches show the past. */
 const STALE_MS = 180_000;
 
@@ -41,6 +45,7 @@ export async function runOperator(
   log: Log,
   signal: AbortSignal,
 ): Promise<void> {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
   const clock = systemClock;
   const metrics = new Metrics({ process: true });
   const operatorMetrics = new OperatorMetrics(metrics, clock, { version, node: process.version });

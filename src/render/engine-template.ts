@@ -81,7 +81,13 @@ function engineContainer(spec: QwenCoderSpec, plan: ServingPlan, keysName: strin
       timeoutSeconds: 2,
     }),
     readinessProbe: health({ periodSeconds: 5, failureThreshold: 2, timeoutSeconds: 5 }),
-    livenessProbe: health({ periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 10 }),
+    livenessProbe: health({
+      periodSeconds: 10,
+      failureThreshold: 6,
+      timeoutSeconds: 10,
+      // An engine that hangs finishes nothing, and its GPUs are wanted: the pod's own grace is that of one which drains.
+      terminationGracePeriodSeconds: 30,
+    }),
     // vLLM aborts running requests on SIGTERM unless told otherwise, so the pod waits for idle before it is sent.
     lifecycle: {
       preStop: {

@@ -113,6 +113,8 @@ function container({ name }: Owner, spec: QwenCoderSpec, image: string): K8s.Con
       ...(certificate ? [`--tls-cert-file=${TLS_DIR}/tls.crt`, `--tls-key-file=${TLS_DIR}/tls.key`] : []),
       `--drain-seconds=${DRAIN_SECONDS}`,
     ],
+    // The image's own is for an operator, which waits most of its time; with it a request costs a gateway half as much again.
+    env: [{ name: 'NODE_OPTIONS', value: '--max-semi-space-size=16' }],
     ports: Object.entries(GATEWAY_PORTS).map(([port, containerPort]) => ({ name: port, containerPort })),
     readinessProbe: probe('/readyz', { periodSeconds: 5, timeoutSeconds: 3 }),
     livenessProbe: probe('/healthz', { periodSeconds: 10, failureThreshold: 3, timeoutSeconds: 5 }),

@@ -153,7 +153,7 @@ describe('the log of a reconcile', () => {
         "child created: PodDisruptionBudget/coder-engine",
         "child created: PodDisruptionBudget/coder-gateway",
         "child created: Deployment/coder-gateway",
-        "child created: ControllerRevision/coder-v9gyfbd0ak",
+        "child created: ControllerRevision/coder-qbk1tkw2do",
         "child created: Deployment/coder-engine-0",
         "child created: Job/coder-network-3uungm",
         "condition changed: Ready",

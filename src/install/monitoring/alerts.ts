@@ -68,12 +68,12 @@ export const RESOURCE_ALERTS: readonly Alert[] = [
   {
     name: 'QwenCoderEndpointDown',
     severity: 'critical',
-    expr: `${condition('condition="EndpointReady",status="False",reason=~"NoReadyEngine|GatewayNotReady"')} and on (${RESOURCE}) max by (${RESOURCE}) (max_over_time(qwen_coder_resource_condition{condition="EndpointReady",status="True"}[1d]))`,
+    expr: `${condition('condition="EndpointReady",status="False",reason=~"NoReadyEngine|GatewayNotReady|GatewayStarting"')} and on (${RESOURCE}) max by (${RESOURCE}) (max_over_time(qwen_coder_resource_condition{condition="EndpointReady",status="True"}[1d]))`,
     after: '15m',
     summary: 'An endpoint that was served is not any more.',
     description: `${SUBJECT} has not answered for 15 minutes, and within the last day it did: no engine is ready, or no gateway. Clients wait in vain, or reach nobody.`,
     meaning:
-      'The endpoint answered within the last day and has not for 15 minutes. NoReadyEngine: gateways hold requests, for 15 minutes each, and then refuse them. GatewayNotReady: nobody even answers. A rollout of a single replica looks like the first until its engine is loaded.',
+      'The endpoint answered within the last day and has not for 15 minutes. NoReadyEngine: gateways hold requests, for 15 minutes each, and then refuse them. GatewayNotReady or GatewayStarting: nobody even answers. A rollout of a single replica looks like the first until its engine is loaded.',
     look: [
       DESCRIBE,
       'kubectl get pods -n "$NS" -l qwencoder.dev/resource="$NAME" -o wide',
