@@ -18,7 +18,8 @@ let world: World;
 beforeAll(async () => {
   world = await World.start({
     nodes: '8xH100-80GB*2',
-    simulator: { clock: scaledClock(SPEED), loadSeconds: 10, enforcesNetworkPolicies: true },
+    // Loading takes longer than a gateway's start.
+    simulator: { clock: scaledClock(SPEED), loadSeconds: 60, enforcesNetworkPolicies: true },
   });
 });
 afterAll(async () => {
