@@ -42,13 +42,16 @@ function progressOf(
 ): StartProgress {
   const { createdMs, scheduledMs } = pod.engine!;
   const startedMs = pod.container?.runningSinceMs;
-  const silent = { createdMs, scheduledMs, startedMs, weightsPercent: undefined, areWeightsLoaded: false };
-  const stepMs = budget.loadSeconds * 100;
+  const silent = { createdMs, scheduledMs, startedMs, weightsPercent: undefined, weightsSeconds: undefined };
+  const stepMs = Math.min(budget.weightsSeconds, budget.warmUpSeconds) * 100;
   if (startedMs === undefined || nowMs - startedMs < stepMs) return startProgress(silent, budget, nowMs);
   const log = knownOf(reports.start(key, pod, stepMs, signal));
-  if (log?.state !== 'read') return startProgress(silent, budget, nowMs);
-  const { weightsPercent, areWeightsLoaded } = log.value;
-  return startProgress({ ...silent, weightsPercent, areWeightsLoaded }, budget, nowMs);
+  // Where the log may not be read, nothing tells the one from the other.
+  const { weightsSeconds: reading, warmUpSeconds } = budget;
+  if (log?.state !== 'read')
+    return startProgress(silent, { ...budget, weightsSeconds: reading + warmUpSeconds }, nowMs);
+  const { weightsPercent, weightsSeconds } = log.value;
+  return startProgress({ ...silent, weightsPercent, weightsSeconds }, budget, nowMs);
 }
 
 /** The pod that starts in a slot. One that ended with an error is in trouble, one that answered before is not well: other matters. */

@@ -5,7 +5,8 @@ import { GIB } from './model-profile.ts';
 export interface StartReport {
   /** Part of the checkpoint's files that are read, in percent. */
   readonly weightsPercent: number | undefined;
-  readonly areWeightsLoaded: boolean;
+  /** What reading it took, in seconds; undefined while it goes on. */
+  readonly weightsSeconds: number | undefined;
   /** Bytes for the KV cache on the GPU that has least. */
   readonly kvBytes: number | undefined;
 }
@@ -27,9 +28,10 @@ const bytesOf = (gib: string | undefined): number | undefined =>
 
 export function startReport({ facts }: LogFindings): StartReport {
   const percent = facts.weights_progress?.values['percent'];
+  const loaded = facts.model_loaded?.values['seconds'];
   return {
     weightsPercent: percent === undefined ? undefined : Number(percent),
-    areWeightsLoaded: facts.model_loaded !== undefined,
+    weightsSeconds: loaded === undefined ? undefined : Number(loaded),
     kvBytes: bytesOf(facts.kv_memory?.values['gib']),
   };
 }

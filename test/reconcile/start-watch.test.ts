@@ -46,9 +46,9 @@ async function said(
 
 describe('watchStarts', () => {
   test('a start says what it is at, by its log once it takes long', async () => {
-    expect(await said([starting()], 1)).toMatchObject({ start: { text: 'weights, 0 of 16 min' }, reads: 0 });
+    expect(await said([starting()], 0.5)).toMatchObject({ start: { text: 'weights, 0 of 11 min' }, reads: 0 });
     expect(await said([starting()], 9)).toMatchObject({
-      start: { text: 'weights 40 %, 7 of 16 min', pod: 'coder-engine-0-x', isExceeded: false },
+      start: { text: 'weights 40 %, 8 of 11 min', pod: 'coder-engine-0-x', isExceeded: false },
       reads: 1,
     });
   });
@@ -63,7 +63,7 @@ describe('watchStarts', () => {
   test('an earlier start with the same weights sets the budget', async () => {
     const learned = revision({ loadSeconds: 120 });
     expect((await said([starting()], 5, [learned])).start).toMatchObject({
-      text: 'weights 40 %, more than its 4 min',
+      text: 'weights 40 %, more than its 3 min',
       isExceeded: true,
     });
   });

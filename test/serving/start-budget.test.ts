@@ -1,18 +1,19 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Start, startBudget, startProgress } from '../../src/serving/index.ts';
+import { type Start, type StartBudget, startBudget, startProgress } from '../../src/serving/index.ts';
 import { node, planned, spec } from './builders.ts';
 
 const MINUTE = 60_000;
 const plan = planned({}, node('H100', 8));
-const budget = { scheduleSeconds: 300, imageSeconds: 900, loadSeconds: 840 };
+const budget = { scheduleSeconds: 300, imageSeconds: 900, weightsSeconds: 840, warmUpSeconds: 600 };
+const load = ({ weightsSeconds, warmUpSeconds }: StartBudget): number => weightsSeconds + warmUpSeconds;
 
 const start = (over: Partial<Start> = {}): Start => ({
   createdMs: 0,
   scheduledMs: undefined,
   startedMs: undefined,
   weightsPercent: undefined,
-  areWeightsLoaded: false,
+  weightsSeconds: undefined,
   ...over,
 });
 const loading = start({ scheduledMs: 0, startedMs: 0 });
@@ -23,14 +24,17 @@ describe('startBudget', () => {
     const shared = startBudget(plan, spec({ storage: { accessMode: 'ReadWriteMany' } }), undefined);
     const larger = startBudget({ ...plan, weightBytes: 2 * plan.weightBytes }, spec(), undefined);
     expect(local).toMatchObject({ scheduleSeconds: 300, imageSeconds: 900 });
-    expect(Math.round(local.loadSeconds)).toBe(922);
-    expect(shared.loadSeconds).toBeGreaterThan(local.loadSeconds);
-    expect(larger.loadSeconds).toBeGreaterThan(local.loadSeconds);
+    expect([Math.round(local.weightsSeconds), local.warmUpSeconds]).toEqual([643, 600]);
+    expect(shared.weightsSeconds).toBeGreaterThan(local.weightsSeconds);
+    expect(larger.weightsSeconds).toBeCloseTo(2 * local.weightsSeconds);
   });
 
   test('is twice what an earlier start took, and two minutes at least', () => {
-    expect(startBudget(plan, spec(), 400).loadSeconds).toBe(800);
-    expect(startBudget(plan, spec(), 5).loadSeconds).toBe(120);
+    const learned = startBudget(plan, spec(), 400);
+    expect(load(learned)).toBeCloseTo(800);
+    const calculated = startBudget(plan, spec(), undefined);
+    expect(learned.weightsSeconds / load(learned)).toBeCloseTo(calculated.weightsSeconds / load(calculated));
+    expect(load(startBudget(plan, spec(), 5))).toBeCloseTo(120);
   });
 
   test('leaves a declared pool the time to bring a node', () => {
@@ -50,7 +54,13 @@ describe('startProgress', () => {
     },
     { name: 'reading', of: { ...loading, weightsPercent: 41 }, at: 9 * MINUTE, text: 'weights 40 %, 8 of 14 min' },
     { name: 'reading silently', of: loading, at: 3 * MINUTE, text: 'weights, 2 of 14 min' },
-    { name: 'warming up', of: { ...loading, areWeightsLoaded: true }, at: 12 * MINUTE, text: 'warm-up, 11 of 14 min' },
+    { name: 'warming up', of: { ...loading, weightsSeconds: 180 }, at: 7.5 * MINUTE, text: 'warm-up, 4 of 10 min' },
+    {
+      name: 'warming up too long',
+      of: { ...loading, weightsSeconds: 180 },
+      at: 14 * MINUTE,
+      text: 'warm-up, more than its 10 min',
+    },
     {
       name: 'too long',
       of: { ...loading, weightsPercent: 41 },
@@ -63,7 +73,7 @@ describe('startProgress', () => {
   });
 
   test('time alone changes nothing more when a phase takes too long', () => {
-    const phases = [start(), start({ scheduledMs: 0 }), loading, { ...loading, areWeightsLoaded: true }];
+    const phases = [start(), start({ scheduledMs: 0 }), loading, { ...loading, weightsSeconds: 60 }];
     const late = phases.map((phase) => startProgress(phase, budget, 60 * MINUTE));
     expect(late.map(({ isExceeded, nextMs }) => [isExceeded, nextMs])).toEqual(phases.map(() => [true, undefined]));
   });

@@ -18,7 +18,7 @@ describe('a log', () => {
     const findings = readLog(LOADED.join('\n'));
     expect(startReport(findings)).toEqual({
       weightsPercent: 41,
-      areWeightsLoaded: true,
+      weightsSeconds: 60,
       kvBytes: 31.2 * GIB - 0.005 * GIB,
     });
     expect(memoryFailure(findings)).toBeUndefined();
