@@ -42,9 +42,12 @@ const MOMENTARY = [
   REVISION,
 ];
 
+/** The Secret of keys is named by what follows from the resource's UID. */
+const KEYS_NAME = /-keys-[a-z0-9]{10}\b/g;
+
 const strip = (spec: unknown, fields: readonly string[]): unknown =>
   JSON.parse(
     JSON.stringify(spec ?? null, (key, value: unknown) =>
       fields.includes(key) && value !== 'None' ? undefined : value,
-    ),
+    ).replaceAll(KEYS_NAME, '-keys'),
   );
