@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { QwenCoderSpecInput } from '../../src/api/index.ts';
 import { Pods } from '../../src/kube/index.ts';
+import { COMPONENT } from '../../src/render/index.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 import { World, eventually } from './world.ts';
 
@@ -31,7 +32,8 @@ test('of a pool of one product, pods go to nodes whose driver is new enough, tha
   );
   expect(waiting.message).toMatch(/and 2 nodes have such GPUs/);
   const nodes = await eventually(async () => {
-    const { items } = await world.client.list(Pods, { namespace });
+    const labelSelector = `${COMPONENT} in (engine, weights)`;
+    const { items } = await world.client.list(Pods, { namespace, labelSelector });
     const placed = items.flatMap(({ spec }) => spec?.nodeName ?? []);
     // Four engines of two GPUs on two nodes of four, and the Job.
     expect(placed).toHaveLength(5);

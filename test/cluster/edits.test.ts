@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { customResourceDefinition } from '../../src/api/index.ts';
+import { type QwenCoderSpecInput, customResourceDefinition } from '../../src/api/index.ts';
+import { HTTPRoutes } from '../../src/kube/index.ts';
 import { canonicalJson } from '../../src/render/index.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 import { EDITS, type Edit } from './edits.ts';
@@ -14,8 +15,8 @@ beforeAll(async () => {
   world = await World.start({
     nodes: '8xH100-80GB*4,8xL40S-48GB',
     simulator: { clock: scaledClock(50), loadSeconds: 5 },
+    prepare: installHttpRoutes,
   });
-  await installHttpRoutes(world.cluster);
   namespace = await world.namespace();
   for (const name of ['checkpoints', 'other', 'mine']) await world.claimWithCheckpoint(namespace, name);
 });
@@ -52,6 +53,42 @@ describe('every field can be edited on a live resource', () => {
       await world.apply(namespace, NAME, edit.from ?? {});
     },
   );
+});
+
+describe('an HTTPRoute', () => {
+  const routed = (name: string): QwenCoderSpecInput => ({
+    endpoint: { expose: { type: 'HTTPRoute', host: `${name}.local`, parentRefs: [{ name: 'public' }] } },
+  });
+
+  test('that its Gateway does not take is quoted, and the endpoint is ready once it does', async () => {
+    await world.apply(namespace, NAME, routed('routed'));
+    await world.settled(namespace, NAME);
+    const answer = (status: string, reason: string, message: string) => {
+      const accepted = { type: 'Accepted', status, reason, message, observedGeneration: 1 };
+      const conditions = [{ ...accepted, lastTransitionTime: new Date().toISOString() }];
+      const parents = [{ parentRef: { name: 'public' }, controllerName: 'example.com/gateway', conditions }];
+      const body = { status: { parents } };
+      return world.client.patch(HTTPRoutes, { namespace, name: NAME }, { type: 'merge', body, subresource: 'status' });
+    };
+    await answer('False', 'NotAllowedByListeners', 'no listener takes routes of this namespace');
+    const refused = { status: 'False', reason: 'RouteNotAccepted' } as const;
+    expect((await world.condition(namespace, NAME, 'EndpointReady', refused)).message).toBe(
+      'The HTTPRoute is not taken. Gateway public: NotAllowedByListeners: no listener takes routes of this namespace.',
+    );
+    await world.condition(namespace, NAME, 'Ready', { status: 'False', reason: 'EndpointNotReady' });
+    await answer('True', 'Accepted', '');
+    await world.ready(namespace, NAME);
+  });
+
+  test('of someone else that has the name is left alone', async () => {
+    const metadata = { namespace, name: 'theirs' };
+    const theirs = await world.client.create(HTTPRoutes, { metadata, spec: { hostnames: ['theirs.local'] } });
+    await world.apply(namespace, 'theirs', { ...routed('theirs'), suspend: true });
+    const taken = { status: 'False', reason: 'NameTaken' } as const;
+    expect((await world.condition(namespace, 'theirs', 'Ready', taken)).message).toContain('HTTPRoute theirs exists');
+    expect(await world.client.get(HTTPRoutes, metadata)).toEqual(theirs);
+    await world.remove(namespace, 'theirs');
+  });
 });
 
 const NAME = 'coder';

@@ -225,8 +225,8 @@ export const EDITS: readonly Edit[] = [
   {
     path: 'placement.nodeSelector',
     from: image,
-    to: { ...image, placement: { nodeSelector: { 'kubernetes.io/os': 'linux' } } },
-    shows: '"nodeSelector":{"kubernetes.io/os":"linux"}',
+    to: { ...image, placement: { nodeSelector: { 'kubernetes.io/arch': 'amd64' } } },
+    shows: '"nodeSelector":{"kubernetes.io/arch":"amd64"}',
   },
   {
     path: 'placement.tolerations.key',
@@ -264,8 +264,8 @@ export const EDITS: readonly Edit[] = [
   {
     path: 'placement.topologySpread',
     from: image,
-    to: { ...image, placement: { topologySpread: 'Host' } },
-    shows: 'topologySpreadConstraints',
+    to: { ...image, placement: { topologySpread: 'Zone' } },
+    shows: '"topologyKey":"topology.kubernetes.io/zone"',
   },
   {
     path: 'placement.runtimeClassName',

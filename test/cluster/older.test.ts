@@ -3,6 +3,7 @@ import type { QwenCoderSpecInput } from '../../src/api/index.ts';
 import { PodDisruptionBudgets, ServiceAccounts, Services } from '../../src/kube/index.ts';
 import { childLabels } from '../../src/render/index.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
+import { installHttpRoutes } from './gateway-api.ts';
 import { World, eventually } from './world.ts';
 
 const image: QwenCoderSpecInput = {
@@ -17,6 +18,7 @@ beforeAll(async () => {
     nodes: '8xH100-80GB',
     simulator: { clock: scaledClock(50), loadSeconds: 5 },
     apiServerArgs: ['--feature-gates=WatchList=false'],
+    prepare: installHttpRoutes,
   });
 });
 

@@ -33,6 +33,8 @@ export interface WorldOptions {
   readonly simulator?: Omit<SimulatorOptions, 'kubeconfigPath'>;
   readonly operatorFlags?: readonly string[];
   readonly apiServerArgs?: readonly string[];
+  /** What somebody else puts into the cluster before the operator starts. */
+  readonly prepare?: (cluster: Cluster) => Promise<void>;
 }
 
 /** A cluster with simulated GPUs and a running operator: where cluster tests happen. Each test has a namespace of its own. */
@@ -64,8 +66,15 @@ export class World {
     this.operator = this.startOperator();
   }
 
-  static async start({ nodes, simulator, operatorFlags = [], apiServerArgs = [] }: WorldOptions): Promise<World> {
+  static async start({
+    nodes,
+    simulator,
+    operatorFlags = [],
+    apiServerArgs = [],
+    prepare,
+  }: WorldOptions): Promise<World> {
     const cluster = await Cluster.start({ nodes: `${nodes},CPU`, auditLog: AUDIT_RULES, apiServerArgs });
+    await prepare?.(cluster);
     const client = unlimitedClient(cluster.kubeconfigPath, 'test');
     const kubeconfig = await installOperator(cluster);
     const world = new World(
