@@ -1,4 +1,4 @@
-import { ENGINE_PORT } from '../render/engine-template.ts';
+import { ENGINE_PORT } from '../serving/index.ts';
 import { COMPONENT, type Component, GATEWAY_PORTS } from '../render/index.ts';
 
 /** A type, not an interface: values of the chart are open records. */

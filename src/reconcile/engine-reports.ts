@@ -2,6 +2,7 @@ import { request } from 'undici';
 import type { KubeClient } from '../kube/index.ts';
 import type { Clock } from '../runtime/index.ts';
 import {
+  ENGINE_PORT,
   type EngineMetrics,
   type ServedModel,
   type StartReport,
@@ -37,7 +38,6 @@ export interface EngineReportsOptions {
   readonly enqueue: (key: string) => void;
 }
 
-const ENGINE_PORT = 8000;
 const DEADLINE_MS = 3000;
 /** Engines asked at once. A thousand resources become ready together when an operator starts anew. */
 const AT_ONCE = 8;

@@ -1,12 +1,12 @@
 import type { State } from '../gateway/control/protocol.ts';
 import { REVISION } from '../render/index.ts';
+import { ENGINE_PORT } from '../serving/index.ts';
 import { hostOf } from './engine-reports.ts';
 import { type Facts, type PodFacts, isServing, isTerminating } from './facts.ts';
 import type { Target } from './target.ts';
 
 /** Requests that an engine works on at once, where no plan is known any more. */
 const SLOTS = 256;
-const ENGINE_PORT = 8000;
 
 /**
  * What the gateways of a resource are told: engines that answer, those that are on their way out, and why there is none.

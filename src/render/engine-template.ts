@@ -1,14 +1,12 @@
 import type { QwenCoderSpec } from '../api/v1alpha1.ts';
 import type { PodTemplateSpec } from '../kube/wire.ts';
-import { type ServingPlan, vllmArgs, vllmEnv, vllmVersion } from '../serving/index.ts';
+import { ENGINE_PORT, type ServingPlan, vllmArgs, vllmEnv, vllmVersion } from '../serving/index.ts';
 import { ENGINE_KEY, ENGINE_KEY_VARIABLE } from './keys.ts';
 import { childLabels, childNames, engineSelector } from './labels.ts';
 import { type K8s, KubePodTemplate, manifest, quantities, quantity, text } from './manifest.ts';
 import { containerSecurity, gpuLimit, placement, podSecurity, secretEnv } from './pod-parts.ts';
 import { WAIT_FOR_IDLE } from './scripts.ts';
 import { HF_HOME, MODELS_DIR, weightsClaimName } from './weights.ts';
-
-export const ENGINE_PORT = 8000;
 
 /** A drain may take this long; the grace period adds what stopping an idle engine needs (design decision 11). */
 const DRAIN_SECONDS = 540;

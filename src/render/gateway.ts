@@ -1,6 +1,6 @@
 import type { QwenCoderSpec } from '../api/v1alpha1.ts';
 import type { Deployment, KubeObject, PodDisruptionBudget, ServiceAccount } from '../kube/wire.ts';
-import { ENGINE_PORT } from './engine-template.ts';
+import { ENGINE_PORT } from '../serving/index.ts';
 import { API_KEY, CONTROL_KEY, ENGINE_KEY } from './keys.ts';
 import { COMPONENT, childLabels, childNames, gatewaySelector } from './labels.ts';
 import {

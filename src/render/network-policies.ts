@@ -1,6 +1,6 @@
 import type { QwenCoderSpec } from '../api/v1alpha1.ts';
 import type { NetworkPolicy } from '../kube/resources.ts';
-import { ENGINE_PORT } from './engine-template.ts';
+import { ENGINE_PORT } from '../serving/index.ts';
 import { GATEWAY_PORTS } from './gateway.ts';
 import type { Installation } from './installation.ts';
 import { COMPONENT, RESOURCE, childNames, engineSelector, gatewaySelector } from './labels.ts';

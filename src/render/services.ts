@@ -1,6 +1,6 @@
 import type { QwenCoderSpec } from '../api/v1alpha1.ts';
 import type { PodDisruptionBudget, Service, ServiceAccount } from '../kube/wire.ts';
-import { ENGINE_PORT } from './engine-template.ts';
+import { ENGINE_PORT } from '../serving/index.ts';
 import { certificateOf } from './gateway.ts';
 import { childNames, engineSelector, gatewaySelector } from './labels.ts';
 import { KubePodDisruptionBudget, KubeService, KubeServiceAccount, int, manifest, text } from './manifest.ts';

@@ -45,7 +45,14 @@ export {
 } from './engines/vllm-versions.ts';
 export { vllmVerdict, type KvRequest, type KvVerdict } from './engines/vllm-verdict.ts';
 export { flagAt, readWord, type Spelling, type VllmFlag, type Word } from './engines/vllm-flags.ts';
-export { checkEngineArgs, hasPrefixCaching, vllmArgs, vllmEnv, type ArgumentProblem } from './engines/vllm-args.ts';
+export {
+  ENGINE_PORT,
+  checkEngineArgs,
+  hasPrefixCaching,
+  vllmArgs,
+  vllmEnv,
+  type ArgumentProblem,
+} from './engines/vllm-args.ts';
 export {
   calibrationKey,
   isSameCalibration,
