@@ -170,7 +170,8 @@ export const REASONS = {
   Unschedulable: {
     types: ['Placed'],
     meaning: 'The scheduler finds no node for an engine pod; the message quotes it.',
-    remedy: 'Free or add GPUs of the planned product, or correct selectors and tolerations in spec.placement.',
+    remedy:
+      'Free or add GPUs of the planned product, set the fields that the message names where others could start sooner, or correct selectors and tolerations in spec.placement.',
   },
 
   WeightsVerified: {
@@ -210,7 +211,7 @@ export const REASONS = {
     types: ['ModelAvailable'],
     meaning: 'The scheduler finds no node for the Job that fetches the weights; the message quotes it.',
     remedy:
-      'Free or add GPUs of the planned product: the Job asks for those of an engine, so that a ReadWriteOnce volume is bound where an engine fits. Or correct selectors and tolerations in spec.placement.',
+      'Free or add GPUs of the planned product: the Job asks for those of an engine, so that a ReadWriteOnce volume is bound where an engine fits. Or set the fields that the message names where other GPUs could start sooner, or correct selectors and tolerations in spec.placement.',
   },
 
   AllReady: {

@@ -1,14 +1,18 @@
 import type { QwenCoderSpec } from '../api/index.ts';
 import type { Decision } from '../reconcile/decision.ts';
 import {
+  type Alternative,
   type GpuQuota,
+  type NodeSharing,
   type PlanFailure,
   type RejectedCandidate,
   type ServingPlan,
   concurrency,
   hasPrefixCaching,
   kvGeometry,
+  nodeSharing,
   poolBlocks,
+  roomOn,
   suits,
   vllmVersion,
 } from '../serving/index.ts';
@@ -35,6 +39,8 @@ export interface FittingReport extends Subject {
   readonly checkpoint: string;
   /** The best on other GPUs; undefined where there is none, and where an earlier plan is kept. */
   readonly runnerUp: ServingPlan | undefined;
+  /** What could start sooner, where the plan waits for GPUs. */
+  readonly alternative: Alternative | undefined;
   /** Whether the cluster has this plan's revision already. */
   readonly isKept: boolean;
   readonly replicas: number;
@@ -59,6 +65,8 @@ export interface NodesReport {
   readonly free: number;
   /** Of the wanted replicas, those that free GPUs and the quota take. */
   readonly startable: number;
+  /** Whether free GPUs would take more, but for the volume of the weights, which one node mounts. */
+  readonly isTied: boolean;
   /** The tightest quota, where it takes fewer replicas than are wanted. */
   readonly quota: GpuQuota | undefined;
 }
@@ -117,6 +125,7 @@ export function reportOf(decision: Decision, { namespace, outlook, snapshot }: R
     plan,
     checkpoint: checkpointOf(spec, plan),
     runnerUp: target.runnerUp,
+    alternative: wanted > 0 && !spec.suspend ? target.alternative : undefined,
     isKept: facts.revisions.some((revision) => revision.hash === hash),
     replicas: wanted,
     isSuspended: spec.suspend,
@@ -144,14 +153,17 @@ function nodesOf({ facts, wanted }: Decision, plan: ServingPlan): NodesReport {
   const nodes = facts.nodes().filter((node) => node.exists && suits(plan, node));
   const sum = (count: (node: (typeof nodes)[number]) => number): number =>
     nodes.reduce((total, node) => total + count(node), 0);
-  const places = sum(({ free }) => Math.floor(free / gpusPerReplica));
-  const { quota } = facts;
-  const allowed = quota === undefined ? Infinity : Math.floor(quota.gpus / gpusPerReplica);
+  const { quota, spec } = facts;
+  const sharing = nodeSharing(spec);
+  const startableBy = (shared: NodeSharing): number =>
+    roomOn(nodes, gpusPerReplica, { replicas: wanted, quota, nodeSharing: shared }).startable;
+  const startable = startableBy(sharing);
   return {
     gpus: sum(({ gpus }) => gpus),
     free: sum(({ free }) => free),
-    startable: Math.min(wanted, places, allowed),
-    quota: allowed < wanted ? quota : undefined,
+    startable,
+    isTied: sharing === 'One' && startable < startableBy('Few'),
+    quota: quota !== undefined && Math.floor(quota.gpus / gpusPerReplica) < wanted ? quota : undefined,
   };
 }
 

@@ -1,4 +1,4 @@
-import { caveatOf, GIB, isGuess, overheadBytesPerGpu, type ServingPlan } from '../serving/index.ts';
+import { alternativeRemedy, caveatOf, GIB, isGuess, overheadBytesPerGpu, type ServingPlan } from '../serving/index.ts';
 import { barCells, type Part, PARTS } from './memory-bar.ts';
 import type { Change, FittingReport, MemoryReport, MisfitReport, Report, WeightsOutlook } from './report.ts';
 import { type Look, WIDTH, wrapped } from './terminal.ts';
@@ -11,11 +11,12 @@ export const textOf = (report: Report, look: Look): string =>
   (report.fits ? fittingText(report, look) : misfitText(report, look)).join('\n');
 
 function fittingText(report: FittingReport, look: Look): string[] {
-  const { plan, memory } = report;
+  const { plan, memory, alternative } = report;
   const caveat = caveatOf(plan);
   return [
     look.bold(`${titleOf(report)}: ${briefly(plan)}`),
     ...wrapped(placesText(report)),
+    ...(alternative === undefined ? [] : wrapped(alternativeRemedy(alternative, report.replicas))),
     ...(caveat === undefined ? [] : wrapped(caveat)),
     '',
     ...planRows(report),
@@ -64,7 +65,12 @@ function placesText({ plan, replicas, isSuspended, nodes }: FittingReport): stri
     return `${free}; ResourceQuota ${quota.name} allows ${count(quota.gpus, 'GPU')}: ${nodes.startable} of ${count(replicas, 'replica')} can run.`;
   }
   if (nodes.startable >= replicas) return `${free}: ${count(replicas, 'replica')} can run.`;
-  return `${free}: ${nodes.startable} of ${count(replicas, 'replica')} can run, the others wait for GPUs.`;
+  if (nodes.startable === 0)
+    return `${free}: ${count(replicas, 'replica')} ${replicas === 1 ? 'waits' : 'wait'} for GPUs.`;
+  const can = `${free}: ${nodes.startable} of ${count(replicas, 'replica')} can run`;
+  return nodes.isTied
+    ? `${can} on the one node that mounts the volume; spec.storage.accessMode ReadWriteMany lifts that.`
+    : `${can}, the others wait for GPUs.`;
 }
 
 function planRows({ plan, runnerUp, checkpoint, replicas, gpus, isKept }: FittingReport): string[] {

@@ -2,7 +2,6 @@ import type { ConditionUpdate, QwenCoderSpec } from '../api/index.ts';
 import { type LiveVolume, engineImage } from '../render/index.ts';
 import {
   type Diagnosis,
-  type ServingPlan,
   alternativeRemedy,
   asSentence,
   caveatOf,
@@ -10,7 +9,7 @@ import {
   suits,
   unschedulableRemedy,
 } from '../serving/index.ts';
-import { type Facts, type PodFacts, isAvailable, isServing, isTerminating } from './facts.ts';
+import { type PodFacts, isAvailable, isServing, isTerminating } from './facts.ts';
 import { gatewayFailureText } from './gateway-failure.ts';
 import { type Outcome, gpusText, readySlots } from './outcome.ts';
 import { networkLocked } from './network-condition.ts';
@@ -73,7 +72,8 @@ function planned({ target, tuning }: Outcome): Update {
   };
 }
 
-function modelAvailable({ facts, target, model, volume, failures }: Outcome): Update {
+function modelAvailable(outcome: Outcome): Update {
+  const { facts, target, model, volume, failures } = outcome;
   const { spec } = facts;
   const type = 'ModelAvailable';
   if (!target.planned)
@@ -115,7 +115,7 @@ function modelAvailable({ facts, target, model, volume, failures }: Outcome): Up
           type,
           status: 'False',
           reason: /persistentvolumeclaim/i.test(model.unschedulable) ? 'VolumePending' : 'FetchUnschedulable',
-          message: `The Job for ${what} finds no node: ${model.unschedulable}${placementRemedy(facts, target, model.unschedulable)}`,
+          message: `The Job for ${what} finds no node: ${model.unschedulable}${placementRemedy(outcome, model.unschedulable)}`,
         };
       }
       return {
@@ -157,7 +157,7 @@ function placed(outcome: Outcome): Update {
       type,
       status: 'False',
       reason: 'Unschedulable',
-      message: `Pod ${unschedulable.metadata.name}: ${unschedulable.unschedulable}${placementRemedy(outcome.facts, outcome.target, unschedulable.unschedulable!)}`,
+      message: `Pod ${unschedulable.metadata.name}: ${unschedulable.unschedulable}${placementRemedy(outcome, unschedulable.unschedulable!)}`,
     };
   }
   const bound = outcome.facts.slots.filter((slot) =>
@@ -169,25 +169,18 @@ function placed(outcome: Outcome): Update {
   return { type, status: 'Unknown', reason: 'Placing', message: counted };
 }
 
-/** What is short, on how many nodes; the nodes are those that have the planned GPUs, free or not. */
-function placementRemedy(facts: Facts, target: Target, message: string): string {
+/**
+ * What is short, on how many nodes, and what could start sooner; the nodes are those that have the planned GPUs, free or not.
+ *
+ * Who holds which GPUs changes all the time, so only what the scheduler says of a pod that waits tells of it, and no condition of a plan.
+ */
+function placementRemedy({ facts, target, wanted }: Outcome, message: string): string {
   if (!target.planned) return '';
-  const { plan } = target.revision;
+  const { alternative, revision } = target;
+  const { plan } = revision;
   const nodes = facts.nodes().filter((node) => suits(plan, node));
   const remedy = unschedulableRemedy(message, plan, facts.spec.placement.resourceName, nodes.length);
-  return ` ${remedy}${alternative({ facts, target })}`;
-}
-
-/**
- * The runner-up of the plan, where its GPUs are free and the plan's are not. Of a plan that served none is known: nothing is planned anew
- * while it waits.
- */
-function alternative({ facts, target }: Pick<Outcome, 'facts' | 'target'>): string {
-  if (!target.planned || target.runnerUp?.gpuProduct === undefined) return '';
-  const { revision, runnerUp } = target;
-  const isFree = (plan: ServingPlan): boolean =>
-    facts.nodes().some((node) => suits(plan, node) && node.free >= plan.gpusPerReplica);
-  return isFree(runnerUp) && !isFree(revision.plan) ? ` ${alternativeRemedy(runnerUp)}` : '';
+  return ` ${remedy}${alternative ? ` ${alternativeRemedy(alternative, wanted)}` : ''}`;
 }
 
 function enginesReady(outcome: Outcome): Update {

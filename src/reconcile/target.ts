@@ -1,5 +1,6 @@
 import { type Revision, engineInputs, newRevision, planInputs } from '../render/index.ts';
 import {
+  type Alternative,
   type Attempt,
   type Calibration,
   type Footprint,
@@ -27,6 +28,8 @@ export type Target =
       readonly rejected: readonly RejectedCandidate[];
       /** What other GPUs would serve; undefined where there is nothing, or where nothing was planned anew. */
       readonly runnerUp?: ServingPlan | undefined;
+      /** What could start sooner; undefined where nothing could, or where nothing waits and nothing was planned anew. */
+      readonly alternative?: Alternative | undefined;
     }
   | { readonly planned: false; readonly outcome: Extract<PlanOutcome, { fits: false }> };
 
@@ -66,7 +69,7 @@ export function chooseTarget(
   if (kept && !shouldReplan(kept, facts)) {
     const better = tuned(kept, facts, plan, learned);
     if (better) return asRevision(rendered(better), revisions, []);
-    return { planned: true, revision: kept, rejected: [] };
+    return { planned: true, revision: kept, rejected: [], alternative: soonerThan(kept, facts, plan, learned) };
   }
 
   const samePlan = kept ?? revisions.find((revision) => revision.planInputs === planInputs(spec));
@@ -75,8 +78,8 @@ export function chooseTarget(
   }
   const outcome = planAnew(facts, plan, learned);
   if (outcome.fits) {
-    const { plan: made, rejected, runnerUp } = outcome;
-    return { ...asRevision(rendered(made), revisions, rejected), runnerUp };
+    const { plan: made, rejected, runnerUp, alternative } = outcome;
+    return { ...asRevision(rendered(made), revisions, rejected), runnerUp, alternative };
   }
   if (kept) return { planned: true, revision: kept, rejected: outcome.rejected };
   return { planned: false, outcome };
@@ -104,13 +107,26 @@ function planAnew(facts: Facts, plan: Planner, learned: Learned): PlanOutcome {
   return { ...outcome, plan: informed(outcome.plan, spec, learned.attempts, learned.calibration(outcome.plan)) };
 }
 
-const planMeasured = ({ spec, nodes, quota }: Facts, plan: Planner, { calibration }: Learned): PlanOutcome =>
+const planMeasured = (
+  { spec, nodes, quota }: Facts,
+  plan: Planner,
+  { calibration }: Learned,
+  kept?: ServingPlan,
+): PlanOutcome =>
   plan({
     spec,
     nodes: nodes(),
     quota,
+    kept,
     overheadBytes: (footprint) => measuredOverhead(calibration(footprint), footprint),
   });
+
+/** What could start sooner than a kept plan whose pods find no node: it is told, and not taken. */
+function soonerThan({ plan: kept }: Revision, facts: Facts, plan: Planner, learned: Learned): Alternative | undefined {
+  if (!facts.isUnplaced) return undefined;
+  const outcome = planMeasured(facts, plan, learned, kept);
+  return outcome.fits ? outcome.alternative : undefined;
+}
 
 /** The plan to run in place of a kept one; undefined where it is good, or where changing it has to wait. */
 function tuned(kept: Revision, facts: Facts, plan: Planner, learned: Learned): ServingPlan | undefined {

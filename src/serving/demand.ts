@@ -4,6 +4,7 @@ import { DEFAULT_VLLM_VERSION, findVllmVersion, SUPPORTED_VLLM, type VllmVersion
 import { TENSOR_PARALLEL_SIZES, tensorParallelSizes } from './memory.ts';
 import { CHECKPOINTS, FP8_BLOCK, MODEL, VLLM_QUANTIZATIONS } from './model-profile.ts';
 import { type GpuQuota, type PlanFailure, refuse, type VllmQuantization } from './plan.ts';
+import { type NodeSharing, nodeSharing } from './room.ts';
 
 /** What a spec asks of the GPUs, with defaults resolved. */
 export interface Demand {
@@ -20,6 +21,7 @@ export interface Demand {
   readonly concurrency: number;
   /** Replicas that are wanted from the start. */
   readonly replicas: number;
+  readonly nodeSharing: NodeSharing;
   readonly utilizationPercent: number;
   readonly kvCacheDtype: 'BF16' | 'FP8';
   readonly prefixCaching: boolean;
@@ -66,6 +68,7 @@ export function readDemand(spec: QwenCoderSpec, quota?: GpuQuota): Demand | Plan
     // More than the engine decodes together need not be held.
     concurrency: Math.min(context.minConcurrency, context.maxNumSeqs ?? Infinity),
     replicas: Math.max(1, scaling.mode === 'Builtin' ? scaling.minReplicas : (spec.replicas ?? 1)),
+    nodeSharing: nodeSharing(spec),
     utilizationPercent: context.gpuMemoryUtilizationPercent ?? version.utilizationPercent,
     kvCacheDtype: context.kvCacheDtype === 'FP8' ? 'FP8' : 'BF16',
     prefixCaching: hasPrefixCaching(spec, version.version),

@@ -94,6 +94,7 @@ export { caveatOf, isGuess } from './guess.ts';
 export { hasWholeGpus, shapeNodes } from './gpu-groups.ts';
 export { parseNodes, type NodeGroup } from './node-specification.ts';
 export { planServing } from './planner.ts';
+export { nodeSharing, roomOn, type NodeSharing, type Room } from './room.ts';
 export { quantityBytes, quantityValue } from './quantity.ts';
 export {
   diagnoseEngine,

@@ -88,8 +88,10 @@ export type PlanOutcome =
   | {
       readonly fits: true;
       readonly plan: ServingPlan;
-      /** The best on GPUs of another product, free ones first: for when this one's are not to be had. */
+      /** The next best on GPUs of another product. */
       readonly runnerUp: ServingPlan | undefined;
+      /** Undefined where nothing could start replicas sooner than the plan. */
+      readonly alternative: Alternative | undefined;
       readonly rejected: readonly RejectedCandidate[];
     }
   | {
@@ -113,6 +115,19 @@ export type PlanOutcome =
       readonly rejected: readonly RejectedCandidate[];
     };
 
+/** What could start replicas sooner than the plan, which waits for GPUs, and how to have it. */
+export interface Alternative {
+  readonly plan: ServingPlan;
+  /** Of the wanted replicas, those that can start on free GPUs; 0 where a declared node shape has to bring them. */
+  readonly startable: number;
+  /** What to set of a spec, as a merge patch, so that this becomes its plan. */
+  readonly set: {
+    readonly placement?: { readonly products: readonly string[] };
+    readonly parallelism?: { readonly tensorParallelSize: number };
+    readonly model?: { readonly quantization: VllmQuantization };
+  };
+}
+
 /** A ResourceQuota that binds the pods of a resource. */
 export interface GpuQuota {
   readonly name: string;
@@ -126,6 +141,8 @@ export interface PlanRequest {
   readonly nodes: readonly GpuNode[];
   /** The tightest one; undefined where none limits the GPUs. */
   readonly quota?: GpuQuota | undefined;
+  /** A plan that is kept whatever is planned: the alternative asked for is one to this. */
+  readonly kept?: ServingPlan | undefined;
   /** Measured overhead a GPU of memory `gpuMemoryBytes`; the planner's own guess where it is undefined. */
   readonly overheadBytes?: ((footprint: Footprint) => number | undefined) | undefined;
 }

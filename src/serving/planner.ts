@@ -1,10 +1,11 @@
 import type { QwenCoderSpec } from '../api/v1alpha1.ts';
 import { type Demand, readDemand } from './demand.ts';
 import { SAMPLED_VLLM_VERSIONS, vllmVersion } from './engines/vllm-versions.ts';
-import { findGpus, type GpuGroup, largestNode, multipliesFp8 } from './gpu-groups.ts';
+import { findGpus, type GpuGroup, largestNode } from './gpu-groups.ts';
 import { tensorParallelSizes } from './memory.ts';
 import { CHECKPOINTS, VLLM_QUANTIZATIONS } from './model-profile.ts';
 import {
+  type Alternative,
   type GpuNode,
   type GpuQuota,
   hasOldDriver,
@@ -16,12 +17,11 @@ import {
   type ServingPlan,
   type VllmQuantization,
 } from './plan.ts';
+import { type Choice, ranked } from './ranking.ts';
 import { remediesFor } from './remedies.ts';
+import { readiness } from './room.ts';
 import { type Candidate, type Fit, judge, LEAST_PLANNED_TOKENS, type Misfit } from './verdict.ts';
 import { compareNumbers, compareText, listOf, requests } from './words.ts';
-
-/** Contexts from this part of the longest on count as equally long: nobody doubles the GPUs for two per cent. */
-const LONG_ENOUGH = 0.9;
 
 /**
  * Chooses checkpoint, GPUs, tensor parallelism and context length for a resource, or says why nothing serves.
@@ -30,12 +30,15 @@ const LONG_ENOUGH = 0.9;
  * breaks it. What can is ranked by, in this order:
  *
  * 1. a context, of which `context.minConcurrency` requests are held at once, within a tenth of the longest that any candidate has;
- * 2. how many of the wanted replicas can start on GPUs that are free, within the quota; then whether a declared node shape could bring
- *    them;
- * 3. the fewest GPUs a replica;
- * 4. a number format that the cards multiply natively, then FP8 before BF16: half the memory traffic a token;
- * 5. a quarter of KV memory to spare;
- * 6. the smallest card, so that larger ones stay for who needs them; then the longer context; then the name of the product.
+ * 2. the fewest GPUs a replica;
+ * 3. a number format that the cards multiply natively, then FP8 before BF16: half the memory traffic a token;
+ * 4. a quarter of KV memory to spare;
+ * 5. how many of the wanted replicas can start on GPUs that are free, within the quota and, with a volume that one node mounts, on one
+ *    node; then whether a declared node shape could bring them;
+ * 6. how many of these one node takes, unless they are to be spread; one replica lies on one node in every plan;
+ * 7. the smallest card, so that larger ones stay for who needs them; then the longer context; then the name of the product.
+ *
+ * So who holds which GPUs decides between plans of equal worth alone. What could start replicas sooner comes beside the plan.
  *
  * Where nothing serves but for the overhead that is only estimated, the plan is a guess: what would serve with less, at the shortest
  * length, with the room that it has. Guesses are ranked in the same way, with the one that has most room in place of the smallest card. None
@@ -53,69 +56,42 @@ const LONG_ENOUGH = 0.9;
  * Assumes: `spec` passed its schema; `nodes` exist and are allowed by the node selector; declared shapes are added here.
  */
 export function planServing(request: PlanRequest): PlanOutcome {
-  const demand = readDemand(request.spec, request.quota);
-  if ('fits' in demand) return demand;
-  const outcome = planFrom('fits', demand, request);
-  // Where a quota or a driver is all that is in the way, there is a better remedy than a guess.
-  if (outcome.fits || outcome.reason === 'QuotaTooSmall' || outcome.reason === 'DriverTooOld') return outcome;
-  return planFrom('guesses', demand, request);
-}
-
-/** Which of the judged candidates a plan is chosen from. */
-type Source = 'fits' | 'guesses';
-
-function planFrom(source: Source, demand: Demand, request: PlanRequest): PlanOutcome {
   const { spec, nodes, quota } = request;
-  const able = { ...request, nodes: nodes.filter((node) => !hasOldDriver(demand, node)) };
-  const outcome = planOn(source, demand, able);
-  if (outcome.fits) return outcome;
+  const demand = readDemand(spec, quota);
+  if ('fits' in demand) return demand;
+  const able = nodes.filter((node) => !hasOldDriver(demand, node));
+  const judged = judgeAll(demand, { ...request, nodes: able });
+  if (judged.fits.length > 0) return chosen(judged, judged.fits, demand, request);
+
   const unlimited = { ...demand, quota: undefined };
-  if (quota !== undefined) {
-    const [least] = choicesOn(source, unlimited, able).toSorted(fewestGpusFirst);
-    if (least) return quotaTooSmall(spec, quota, least, outcome);
+  const beyondQuota = quota && judgeAll(unlimited, { ...request, nodes: able });
+  const onOldDrivers = able.length < nodes.length ? judgeAll(unlimited, request) : undefined;
+  const failure = judged.failure();
+  // Where a quota or a driver is all that is in the way, there is a better remedy than a guess.
+  for (const source of ['fits', 'guesses'] as const) {
+    if (judged[source].length > 0) return chosen(judged, judged[source], demand, request);
+    const [least] = beyondQuota?.[source].toSorted(fewestGpusFirst) ?? [];
+    if (least) return quotaTooSmall(spec, quota!, least, failure);
+    if (onOldDrivers && onOldDrivers[source].length > 0) return oldDrivers(demand, nodes);
   }
-  if (able.nodes.length === nodes.length || choicesOn(source, unlimited, request).length === 0) return outcome;
-  return oldDrivers(
-    demand,
-    nodes.filter((node) => hasOldDriver(demand, node)),
-  );
+  return failure;
 }
 
-function planOn(source: Source, demand: Demand, request: PlanRequest): PlanOutcome {
-  const judged = judgeAll(demand, request);
-  if ('reason' in judged) return judged;
-  const { groups, misfits, [source]: choices } = judged;
-  const [best] = choices;
-  if (best === undefined) return noFit(demand, groups, misfits);
-  const others = choices.filter(({ candidate }) => candidate.group.product !== best.candidate.group.product);
-  const runnerUp = others.find(({ candidate }) => startable(demand, candidate) > 0) ?? others[0];
-  return {
-    fits: true,
-    plan: servingPlan(request.spec, demand, best),
-    runnerUp: runnerUp && servingPlan(request.spec, demand, runnerUp),
-    rejected: misfits.filter(({ candidate }) => candidate !== best.candidate).map(rejection),
-  };
-}
-
-/** Best first; none where no GPUs are allowed. */
-function choicesOn(source: Source, demand: Demand, request: PlanRequest): readonly Fit[] {
-  const judged = judgeAll(demand, request);
-  return 'reason' in judged ? [] : judged[source];
-}
-
+/** What became of every candidate. */
 interface Judged {
-  readonly groups: readonly GpuGroup[];
   /** Best first. */
-  readonly fits: readonly Fit[];
+  readonly fits: readonly Choice[];
   /** What would serve if the estimated overhead is too high. Best first. */
-  readonly guesses: readonly Fit[];
+  readonly guesses: readonly Choice[];
   /** Nearest first. */
   readonly misfits: readonly Misfit[];
+  /** Why nothing serves, where nothing does. */
+  readonly failure: () => PlanFailure;
 }
 
-function judgeAll(demand: Demand, { spec, nodes, overheadBytes }: PlanRequest): Judged | PlanFailure {
+function judgeAll(demand: Demand, { spec, nodes, overheadBytes }: PlanRequest): Judged {
   const groups = findGpus(spec, nodes);
-  if ('fits' in groups) return groups;
+  if ('fits' in groups) return { fits: [], guesses: [], misfits: [], failure: () => groups };
 
   const fitting: Fit[] = [];
   const misfits: Misfit[] = [];
@@ -124,14 +100,94 @@ function judgeAll(demand: Demand, { spec, nodes, overheadBytes }: PlanRequest): 
     if ('reason' in verdict) misfits.push(verdict);
     else fitting.push(verdict);
   }
-  const guesses = misfits.flatMap(({ guess }) => guess ?? []);
+  misfits.sort(nearestFirst);
   return {
-    groups,
     fits: ranked(demand, fitting),
-    guesses: ranked(demand, guesses),
-    misfits: misfits.toSorted(nearestFirst),
+    guesses: ranked(
+      demand,
+      misfits.flatMap(({ guess }) => guess ?? []),
+    ),
+    misfits,
+    failure: () => noFit(demand, groups, misfits),
   };
 }
+
+/** The best of choices as a plan, and what else there is. */
+function chosen(
+  { misfits }: Judged,
+  choices: readonly Choice[],
+  demand: Demand,
+  { spec, kept }: PlanRequest,
+): PlanOutcome {
+  const best = choices[0]!;
+  const run = kept === undefined ? best : choices.find(({ candidate }) => isOf(kept, candidate));
+  const runnerUp = choices.find(({ candidate }) => candidate.group.product !== best.candidate.group.product);
+  return {
+    fits: true,
+    plan: servingPlan(spec, demand, best),
+    runnerUp: runnerUp && servingPlan(spec, demand, runnerUp),
+    alternative: alternativeTo(run, choices, demand, spec),
+    rejected: misfits.filter(({ candidate }) => candidate !== best.candidate).map(rejection),
+  };
+}
+
+const isOf = (plan: ServingPlan, { quantization, tensorParallelSize, group }: Candidate): boolean =>
+  plan.quantization === quantization &&
+  plan.tensorParallelSize === tensorParallelSize &&
+  plan.gpuProduct === group.product;
+
+/** What could start replicas sooner than a choice, or than nothing: the best of the soonest, and the fields that lead there. */
+function alternativeTo(
+  choice: Choice | undefined,
+  choices: readonly Choice[],
+  demand: Demand,
+  spec: QwenCoderSpec,
+): Alternative | undefined {
+  const most = Math.max(...choices.map(({ room }) => readiness(room)));
+  if (most <= (choice ? readiness(choice.room) : 0)) return undefined;
+  const { candidate } = choices.find(({ room }) => readiness(room) === most)!;
+  for (const { set, admits } of waysTo(candidate, choices)) {
+    // With less to choose from, another context may be the longest: what is said is what such a spec gets.
+    const first = ranked(demand, choices.filter(admits))[0]!;
+    if (readiness(first.room) < most) continue;
+    return { plan: servingPlan(spec, demand, first), startable: first.room.startable, set };
+  }
+  return undefined;
+}
+
+interface Way {
+  readonly set: Alternative['set'];
+  /** Whether a spec that is set so has that choice still. */
+  readonly admits: (choice: Choice) => boolean;
+}
+
+/** Fields that rule out other candidates, the fewest first. */
+function waysTo({ group, quantization, tensorParallelSize }: Candidate, choices: readonly Choice[]): Way[] {
+  const bySize: Way = {
+    set: { parallelism: { tensorParallelSize } },
+    admits: ({ candidate }) => candidate.tensorParallelSize === tensorParallelSize,
+  };
+  const byQuantization: Way = {
+    set: { model: { quantization } },
+    admits: ({ candidate }) => candidate.quantization === quantization,
+  };
+  const { product, name } = group;
+  if (product === undefined) return [bySize];
+  const isAmbiguous = choices.some(
+    ({ candidate: { group: other } }) => other.name === name && other.product !== product,
+  );
+  const byProduct: Way = {
+    set: { placement: { products: [isAmbiguous ? product : name] } },
+    admits: ({ candidate }) => candidate.group.product === product,
+  };
+  const inProduct = bothOf(byProduct, bySize);
+  return [byProduct, bySize, inProduct, bothOf(inProduct, byQuantization)];
+}
+
+const bothOf = (one: Way, other: Way): Way => ({
+  set: { ...one.set, ...other.set },
+  admits: (choice) => one.admits(choice) && other.admits(choice),
+});
 
 const fewestGpusFirst = (left: Fit, right: Fit): number =>
   left.candidate.tensorParallelSize - right.candidate.tensorParallelSize;
@@ -155,10 +211,12 @@ function quotaTooSmall(
   };
 }
 
-function oldDrivers({ version, leastDriver }: Demand, nodes: readonly GpuNode[]): PlanFailure {
-  const drivers = listOf(nodes.map(({ driver }) => String(driver)));
+function oldDrivers(demand: Demand, nodes: readonly GpuNode[]): PlanFailure {
+  const { version, leastDriver } = demand;
+  const old = nodes.filter((node) => hasOldDriver(demand, node));
+  const drivers = listOf(old.map(({ driver }) => String(driver)));
   const older = SAMPLED_VLLM_VERSIONS.findLast((name) =>
-    nodes.every(({ driver }) => driver! >= vllmVersion(name).leastDriver),
+    old.every(({ driver }) => driver! >= vllmVersion(name).leastDriver),
   );
   return refuse(
     'DriverTooOld',
@@ -202,52 +260,6 @@ function provisionalCandidate(
   const largest = tensorParallelSizes(quantization).findLast((size) => size <= most)!;
   return { quantization, group, tensorParallelSize: pinned ?? largest };
 }
-
-/** Best first, by the order that `planServing` documents. Plans with memory facts rule out provisional ones. */
-function ranked(demand: Demand, fitting: readonly Fit[]): readonly Fit[] {
-  const sized = fitting.filter((fit) => fit.sized !== undefined);
-  const rivals = sized.length > 0 ? sized : fitting;
-  const longest = Math.max(...rivals.map((fit) => fit.maxModelLen));
-  const isLongEnough = (fit: Fit): boolean => fit.maxModelLen >= longest * LONG_ENOUGH;
-  const length = (fit: Fit): number => (isLongEnough(fit) ? longest : fit.maxModelLen);
-  return rivals.toSorted((left, right) => length(right) - length(left) || compareFits(demand, left, right));
-}
-
-function compareFits(demand: Demand, left: Fit, right: Fit): number {
-  const [a, b] = [left.candidate, right.candidate];
-  const fewerGpus = a.tensorParallelSize - b.tensorParallelSize;
-  return (
-    startable(demand, b) - startable(demand, a) ||
-    Number(hasShape(b)) - Number(hasShape(a)) ||
-    // Where memory is unknown, more GPUs are likelier to be enough.
-    (left.sized ? fewerGpus : -fewerGpus) ||
-    Number(isNative(b)) - Number(isNative(a)) ||
-    VLLM_QUANTIZATIONS.indexOf(a.quantization) - VLLM_QUANTIZATIONS.indexOf(b.quantization) ||
-    Number(right.sized?.hasHeadroom ?? false) - Number(left.sized?.hasHeadroom ?? false) ||
-    roominess(left) - roominess(right) ||
-    right.maxModelLen - left.maxModelLen ||
-    compareText(a.group.product ?? '', b.group.product ?? '')
-  );
-}
-
-/** Smallest card first; of guesses the likeliest to load first. */
-const roominess = ({ candidate, sized }: Fit): number =>
-  sized?.estimatedOverheadBytes === undefined ? (candidate.group.memoryBytes ?? 0) : -sized.memory.overhead;
-
-/** Replicas of the wanted ones that free GPUs and the quota take. */
-function startable({ replicas, quota }: Demand, { group, tensorParallelSize }: Candidate): number {
-  const places = group.nodes.map((node) => Math.floor(Math.max(0, node.free) / tensorParallelSize));
-  return Math.min(
-    replicas,
-    Math.floor((quota?.gpus ?? Infinity) / tensorParallelSize),
-    places.reduce((sum, count) => sum + count, 0),
-  );
-}
-
-const hasShape = ({ group, tensorParallelSize }: Candidate): boolean =>
-  group.nodes.some((node) => !node.exists && node.gpus >= tensorParallelSize);
-
-const isNative = ({ quantization, group }: Candidate): boolean => quantization === 'BF16' || multipliesFp8(group);
 
 function servingPlan(
   spec: QwenCoderSpec,

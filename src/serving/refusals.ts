@@ -1,6 +1,7 @@
 import type { Diagnosis } from './diagnosis.ts';
+import { isGuess } from './guess.ts';
 import { quotable } from './log-findings.ts';
-import type { ServingPlan } from './plan.ts';
+import type { Alternative, ServingPlan } from './plan.ts';
 
 /**
  * Why the API server takes no pods, by the words in which a controller reports it.
@@ -51,9 +52,23 @@ function policyOf(message: string): string | undefined {
   return webhook ? `what admission webhook ${webhook[1]} checks` : undefined;
 }
 
-/** What other GPUs would serve in place of those that are not to be had. */
-export const alternativeRemedy = ({ gpusPerReplica, gpuName, maxModelLen }: ServingPlan): string =>
-  `${gpusPerReplica}x ${gpuName} are free and would serve ${maxModelLen} tokens: set spec.placement.products to [${gpuName}].`;
+/** What could start sooner than a plan of `replicas` replicas that waits for GPUs, and the fields to set for it. */
+export function alternativeRemedy({ plan, startable, set }: Alternative, replicas: number): string {
+  const { quantization, gpusPerReplica, gpuName, maxModelLen } = plan;
+  const what = `${quantization} on ${gpusPerReplica}x ${gpuName}, ${maxModelLen} tokens${isGuess(plan) ? ' by a guess' : ''}`;
+  const could =
+    startable === 0
+      ? 'could start on nodes that spec.placement.nodeShapes declares'
+      : startable < replicas
+        ? `could start ${startable} of ${replicas} replicas at once`
+        : 'could start at once';
+  const fields = [
+    set.placement && `spec.placement.products to [${set.placement.products.join(', ')}]`,
+    set.parallelism && `spec.parallelism.tensorParallelSize to ${set.parallelism.tensorParallelSize}`,
+    set.model && `spec.model.quantization to ${set.model.quantization}`,
+  ].filter((field) => field !== undefined);
+  return `${what}, ${could}: set ${fields.join(' and ')}.`;
+}
 
 /** What a Kubernetes scheduler counts: nodes that are short of something. */
 const INSUFFICIENT = /(\d+) Insufficient ([\w./-]+?)(?=[,.;](?:\s|$)|$)/g;

@@ -87,6 +87,44 @@ describe('what applying a resource changes', () => {
     await expect(`${text}\n`).toMatchFileSnapshot('../golden/plan/live-new.txt');
   });
 
+  const l40s: NodeFacts = {
+    ...h100s,
+    metadata: { name: 'node-2' },
+    labels: { 'nvidia.com/gpu.product': 'NVIDIA-L40S' },
+    allocatable: { 'nvidia.com/gpu': '4' },
+  };
+  const stranger = (gpus: number): PodFacts => ({
+    ...pod({ name: 'training' }),
+    metadata: { name: 'training', namespace: 'team-b' },
+    nodeName: 'node-1',
+    gpus: { 'nvidia.com/gpu': gpus },
+  });
+  const busy = (gpus: number, ...nodes: NodeFacts[]) =>
+    new Snapshot({ nodes: [h100s, ...nodes], pods: [stranger(gpus)], live: new Map() });
+
+  test('what waits for GPUs, and what could start sooner, read as reviewed', async () => {
+    const shapes: QwenCoderSpecInput = {
+      placement: { nodeShapes: [{ product: 'NVIDIA-L40S', memory: '48Gi', gpus: 4 }] },
+    };
+    const texts = [
+      apply(busy(8, l40s), {}),
+      apply(busy(6, l40s, { ...l40s, metadata: { name: 'node-3' } }), {
+        ...two,
+        storage: { accessMode: 'ReadWriteMany' },
+      }),
+      apply(busy(8), shapes),
+      apply(busy(8), {}),
+    ].map(({ report }) => textOf({ ...report, change: undefined, rejected: [] }, PLAIN));
+    await expect(`${texts.join('\n\n\n')}\n`).toMatchFileSnapshot('../golden/plan/waits-for-gpus.txt');
+  });
+
+  test('what could start sooner is in the data too, and not of a resource that is to run nothing', () => {
+    const set = { placement: { products: ['L40S-48GB'] } };
+    expect(apply(busy(8, l40s), {}).report).toMatchObject({ alternative: { startable: 1, set } });
+    for (const input of [{ suspend: true }, { scaling: { mode: 'External' as const }, replicas: 0 }])
+      expect(apply(busy(8, l40s), input).report).toMatchObject({ alternative: undefined });
+  });
+
   test('the same spec writes nothing at all, whatever secret and image the operator has', () => {
     expect(changeOf(settled(two), two)).toMatchObject({ ...nothing, exists: true, writes: [] });
   });

@@ -21,6 +21,7 @@ const cases: { name: string; gpus: string; spec?: string; code?: number }[] = [
     gpus: '4xH100-80GB',
     spec: '{scaling: {mode: None}, replicas: 3, model: {quantization: FP8, source: {type: Volume, claimName: models, path: fp8}}}',
   },
+  { name: 'one-volume', gpus: '4xH100-80GB*2', spec: '{scaling: {mode: None}, replicas: 3}' },
   { name: 'suspended', gpus: '1xH200-141GB', spec: '{suspend: true, placement: {nodeSelector: {pool: gpu}}}' },
   {
     name: 'pinned-context',

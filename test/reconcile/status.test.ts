@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { QwenCoderSpecInput, QwenCoderStatus } from '../../src/api/index.ts';
 import { Status } from '../../src/api/index.ts';
 import type { Facts, ModelState } from '../../src/reconcile/facts.ts';
-import { type Observation, observed, tune, unmeasured } from '../../src/serving/index.ts';
+import { type Alternative, type Observation, observed, tune, unmeasured } from '../../src/serving/index.ts';
 import type { Outcome } from '../../src/reconcile/outcome.ts';
 import { invalidStatus, statusOf } from '../../src/reconcile/status.ts';
 import { facts, gpuNode, liveSlot, plan, pod, revision, spec } from '../support/builders.ts';
@@ -73,7 +73,11 @@ const refused = (kvBlocks: number): Observation => ({
   kvBlocks,
 });
 const a100 = gpuNode({ name: 'node-2', product: 'NVIDIA-A100-SXM4-80GB' });
-const onA100 = plan({ gpuProduct: 'NVIDIA-A100-SXM4-80GB', gpuName: 'A100-80GB', maxModelLen: 131_072 });
+const onA100: Alternative = {
+  plan: plan({ gpuProduct: 'NVIDIA-A100-SXM4-80GB', gpuName: 'A100-80GB', maxModelLen: 131_072 }),
+  startable: 1,
+  set: { placement: { products: ['A100-80GB'] } },
+};
 const unplaced = liveSlot(0, 'aaaaaaaaaa', [
   pod({
     ready: false,
@@ -108,13 +112,31 @@ const situations: Record<string, Situation> = {
   'without a node for the weights, beside other GPUs that are free': {
     facts: { nodes: () => [gpuNode({ free: 0 }), a100] },
     outcome: {
-      target: { ...planned, runnerUp: onA100 },
+      target: { ...planned, alternative: onA100 },
       model: { state: 'fetching', unschedulable: '0/2 nodes are available.', trouble: undefined },
     },
   },
   'without a node, beside other GPUs that are free': {
     facts: { nodes: () => [gpuNode({ free: 0 }), a100], slots: [unplaced] },
-    outcome: { target: { ...planned, runnerUp: onA100 } },
+    outcome: { target: { ...planned, alternative: onA100 } },
+  },
+  'that waits for GPUs of which two replicas of three could do with others': {
+    facts: { nodes: () => [gpuNode({ free: 0 }), a100], slots: [unplaced] },
+    outcome: {
+      wanted: 3,
+      target: {
+        ...planned,
+        alternative: {
+          ...onA100,
+          startable: 2,
+          set: { ...onA100.set, parallelism: { tensorParallelSize: 2 }, model: { quantization: 'FP8' } },
+        },
+      },
+    },
+  },
+  'that waits for GPUs beside a pool that can grow': {
+    facts: { nodes: () => [gpuNode({ free: 0 })], slots: [unplaced] },
+    outcome: { target: { ...planned, alternative: { ...onA100, startable: 0 } } },
   },
   crashing: {
     facts: {
@@ -268,15 +290,8 @@ describe('statusOf', () => {
     }
   });
 
-  test.each([
-    { gpus: 'its own are free: what is missing is something else', free: 2, others: 8 },
-    { gpus: 'no others are free', free: 1, others: 1 },
-  ])('a plan that waits for a node is not sent to other GPUs where $gpus', ({ free, others }) => {
-    const nodes = () => [gpuNode({ free }), { ...a100, free: others }];
-    const { conditions } = status({
-      facts: { nodes, slots: [unplaced] },
-      outcome: { target: { ...planned, runnerUp: onA100 } },
-    });
+  test('what could start sooner is told by a pod that finds no node, and by nothing that stays', () => {
+    const { conditions } = status({ ...serving, outcome: { target: { ...planned, alternative: onA100 } } });
     expect(JSON.stringify(conditions)).not.toContain('A100');
   });
 

@@ -12,6 +12,11 @@ const frozen = (input: QwenCoderSpecInput = {}, over: Partial<Revision> = {}): R
   revision({ inputs: engineInputs(spec(input)), planInputs: planInputs(spec(input)), ...over });
 
 const l40s = gpuNode({ product: 'NVIDIA-L40S', memoryBytes: 46068 * 2 ** 20, computeCapability: 89 });
+const rtxPro6000 = gpuNode({
+  product: 'NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition',
+  memoryBytes: 97_887 * 2 ** 20,
+  computeCapability: 120,
+});
 const h200 = gpuNode({ product: 'NVIDIA-H200', memoryBytes: 143_771 * 2 ** 20 });
 const unschedulable = pod({
   ready: false,
@@ -102,11 +107,21 @@ describe('chooseTarget', () => {
     expect(chosen({ revisions: [frozen()], ...over }).plan.gpuProduct).toBe(product);
   });
 
-  test('a plan that never served and whose pods find no node gives way to one that fits', () => {
-    const stuck = frozen({ context: { maxModelLen: 32768 } }, { served: false });
-    const input = { revisions: [stuck], spec: spec({ context: { maxModelLen: 32768 } }), pods: [unschedulable] };
-    expect(chosen({ ...input, nodes: () => [gpuNode({ free: 0 }), l40s] }).plan.gpuProduct).toBe('NVIDIA-L40S');
-    expect(chosen({ ...input, nodes: () => [gpuNode({ free: 0 })] }).plan.gpuProduct).toBe('NVIDIA-H100-80GB-HBM3');
+  test('a plan that never served and whose pods find no node gives way to one as good on free GPUs, and to no other', () => {
+    const input = { revisions: [frozen({}, { served: false })], pods: [unschedulable] };
+    const taken = gpuNode({ free: 0 });
+    expect(chosen({ ...input, nodes: () => [taken, rtxPro6000] }).plan.gpuProduct).toBe(rtxPro6000.product);
+    expect(chosen({ ...input, nodes: () => [taken, l40s] }).plan.gpuProduct).toBe(taken.product);
+    expect(chosen({ ...input, nodes: () => [taken] }).plan.gpuProduct).toBe(taken.product);
+  });
+
+  test('who holds which GPUs moves no plan whose pods have a node or none yet', () => {
+    const nodes = () => [gpuNode({ free: 0 }), rtxPro6000];
+    for (const served of [true, false]) {
+      const kept = frozen({}, { served });
+      expect(chosen({ revisions: [kept], nodes })).toBe(kept);
+      expect(chosen({ revisions: [kept], nodes, pods: [pod()] })).toBe(kept);
+    }
   });
 
   test('a plan beyond a quota gives way to one within it while it never served or no engine has a node', () => {
@@ -130,16 +145,34 @@ describe('chooseTarget', () => {
     expect(target).toMatchObject({ planned: false, outcome: { reason: 'QuotaTooSmall' } });
   });
 
-  test('a plan that never served and waits for a node comes with what other GPUs would serve', () => {
+  test('a plan that waits for a node comes with what could start sooner, whether it served or not', () => {
     const small = gpuNode({ product: 'NVIDIA-GeForce-RTX-5090', memoryBytes: 32_607 * 2 ** 20 });
     const nodes = () => [gpuNode({ free: 0 }), small];
-    const fresh = { revisions: [frozen({}, { served: false })], pods: [unschedulable], nodes };
-    expect(chooseTarget(facts(fresh), KEYS)).toMatchObject({
+    for (const served of [true, false]) {
+      const waiting = facts({ revisions: [frozen({}, { served })], pods: [unschedulable], nodes });
+      expect(chooseTarget(waiting, KEYS)).toMatchObject({
+        revision: { plan: { gpuName: 'H100-80GB' } },
+        alternative: {
+          plan: { gpuName: 'RTX5090-32GB', maxModelLen: 140_352 },
+          startable: 1,
+          set: { placement: { products: ['RTX5090-32GB'] } },
+        },
+      });
+    }
+  });
+
+  test('a plan that served and waits is told of better GPUs that came meanwhile, though it is not left for them', () => {
+    const nodes = () => [gpuNode({ free: 0 }), h200];
+    expect(chooseTarget(facts({ revisions: [frozen()], pods: [unschedulable], nodes }), KEYS)).toMatchObject({
       revision: { plan: { gpuName: 'H100-80GB' } },
-      runnerUp: { gpuName: 'RTX5090-32GB', maxModelLen: 144_144 },
+      alternative: { plan: { gpuName: 'H200-141GB' } },
     });
-    const served = chooseTarget(facts({ ...fresh, revisions: [frozen()] }), KEYS);
-    expect(served).not.toHaveProperty('runnerUp');
+  });
+
+  test('nothing is said to be sooner than a plan whose pods have nodes', () => {
+    const nodes = () => [gpuNode({ free: 0 }), l40s];
+    const target = chooseTarget(facts({ revisions: [frozen()], pods: [pod()], nodes }), KEYS);
+    expect(target).toMatchObject({ alternative: undefined });
   });
 
   test('a spec that cannot be planned has no target, whatever served before', () => {

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { QwenCoderSpecInput } from '../../src/api/v1alpha1.ts';
-import { type GpuNode, planServing, type ServingPlan } from '../../src/serving/index.ts';
+import { type Alternative as Offer, type GpuNode, planServing, type ServingPlan } from '../../src/serving/index.ts';
 import { GIB, kvGeometry, loadVerdict, MAX_POSITIONS, type Quantization } from '../simulator/vllm/memory.ts';
 import { isAtLeast } from '../simulator/vllm/version.ts';
 import { type Card, LABELS, node, spec } from './builders.ts';
@@ -99,6 +99,8 @@ interface Question {
   readonly pinned: number | undefined;
   readonly replicas: number;
   readonly quantization: Quantization | undefined;
+  readonly quota: number | undefined;
+  readonly lying: 'TiedToAVolume' | 'Anywhere' | 'Spread';
 }
 
 /** A way to serve, as somebody would try it by hand. */
@@ -108,10 +110,12 @@ interface Alternative {
   /** The context that it has even if its memory is a little less than thought, and the one that it may have. */
   readonly surely: number;
   readonly maybe: number;
-  /** Of the wanted replicas, those that free GPUs take. */
+  /** Of the wanted replicas, those that free GPUs and the quota take; and those of them that one node does. */
   readonly startable: number;
-  /** Whether a quarter of KV memory is to spare. */
+  readonly together: number;
+  /** Whether a quarter of KV memory is to spare even if memory is a little less than thought, and whether it may be. */
   readonly isRoomy: boolean;
+  readonly mayBeRoomy: boolean;
 }
 
 const LEAST_TOKENS = 8192;
@@ -120,33 +124,61 @@ const LEAST_TOKENS = 8192;
 const isNative = ({ engine, product }: Alternative): boolean =>
   engine.quantization === 'BF16' || product !== LABELS.A100;
 
-function alternativesTo({ nodes, asked, pinned, replicas, quantization }: Question): Alternative[] {
+function alternativesTo({ nodes, asked, pinned, replicas, quantization, quota = Infinity, lying }: Question) {
   const all: Alternative[] = [];
   for (const product of new Set(nodes.map((one) => one.product!))) {
     const own = nodes.filter((one) => one.product === product);
     for (const format of quantization ? [quantization] : (['FP8', 'BF16'] as const)) {
       for (const tensorParallelSize of format === 'FP8' ? [1, 2, 4] : [1, 2, 4, 8, 16]) {
-        if (!own.some(({ gpus }) => gpus >= tensorParallelSize)) continue;
+        if (quota < tensorParallelSize || !own.some(({ gpus }) => gpus >= tensorParallelSize)) continue;
         const engine = { quantization: format, tensorParallelSize, memoryBytes: own[0]!.memoryBytes! };
         const reaches = (overheadGiB: number, requests: number): number => {
           const { longest } = ask(engine, overheadGiB, requests);
           return longest < (pinned ?? LEAST_TOKENS) ? 0 : (pinned ?? longest);
         };
-        const estimate = estimateGiB(tensorParallelSize);
-        const surely = reaches(estimate + SLACK_GIB, asked);
-        const places = own.reduce((sum, { free }) => sum + Math.floor(free / tensorParallelSize), 0);
+        const [high, low] = [SLACK_GIB, -SLACK_GIB].map((slack) => estimateGiB(tensorParallelSize) + slack) as [
+          number,
+          number,
+        ];
+        const [surely, maybe] = [reaches(high, asked), reaches(low, asked)];
+        const places = own.map(({ free }) => Math.floor(free / tensorParallelSize));
+        const wanted = Math.min(replicas, Math.floor(quota / tensorParallelSize));
+        const onOne = Math.min(wanted, Math.max(...places));
+        const onAll = Math.min(
+          wanted,
+          places.reduce((sum, count) => sum + count, 0),
+        );
         all.push({
           engine,
           product,
           surely,
-          maybe: reaches(estimate - SLACK_GIB, asked),
-          startable: Math.min(replicas, places),
-          isRoomy: surely > 0 && reaches(estimate + SLACK_GIB, Math.ceil(asked * 1.25) + 1) >= surely,
+          maybe,
+          startable: lying === 'TiedToAVolume' ? onOne : onAll,
+          together: lying === 'Spread' ? 0 : onOne,
+          isRoomy: surely > 0 && reaches(high, Math.ceil(asked * 1.25) + 1) >= surely,
+          mayBeRoomy: reaches(low, Math.floor(asked * 1.25)) >= surely,
         });
       }
     }
   }
   return all;
+}
+
+/** Whether one of two that are long enough would be the better choice even if its memory is a little less than thought. */
+function isSurelyBetter(one: Alternative, than: Alternative): boolean {
+  const isWorse = (is: boolean): number => Number(!is);
+  const steps: [number, number][] = [
+    [one.engine.tensorParallelSize, than.engine.tensorParallelSize],
+    [isWorse(isNative(one)), isWorse(isNative(than))],
+    [isWorse(one.engine.quantization === 'FP8'), isWorse(than.engine.quantization === 'FP8')],
+    [isWorse(one.isRoomy), isWorse(than.mayBeRoomy)],
+    [than.startable, one.startable],
+    [than.together, one.together],
+    // A big card is not eaten by a small job.
+    [one.engine.memoryBytes, than.engine.memoryBytes],
+  ];
+  const [left, right] = steps.find(([of, other]) => of !== other) ?? [0, 0];
+  return left < right;
 }
 
 const CARDS: readonly Card[] = ['L4', 'RTX4090', 'RTX5090', 'L40S', 'A100', 'H100', 'RTXPRO6000', 'H200', 'B200'];
@@ -167,25 +199,46 @@ const questionOn = (cards: readonly Card[]): fc.Arbitrary<Question> =>
     pinned: fc.constantFrom(undefined, undefined, 16_384, 100_000, MAX_POSITIONS),
     replicas: fc.integer({ min: 1, max: 3 }),
     quantization: fc.constantFrom(undefined, undefined, 'FP8' as const, 'BF16' as const),
+    quota: fc.constantFrom(undefined, undefined, 1, 2, 4, 8),
+    lying: fc.constantFrom('TiedToAVolume' as const, 'Anywhere' as const, 'Spread' as const),
   });
 
 const question = questionOn(CARDS);
 /** Of cards on which the model just fits, or just does not. */
 const closeQuestion = questionOn(['L4', 'RTX4090', 'L40S']);
+/** Of cards that are alike, so that what is free decides. */
+const evenQuestion = questionOn(['A100', 'H100', 'RTXPRO6000']);
 
-function specOf({ asked, pinned, replicas, quantization }: Question): QwenCoderSpecInput {
+function specOf({ asked, pinned, replicas, quantization, lying }: Question): QwenCoderSpecInput {
   return {
     ...(quantization && { model: { quantization } }),
     context: { minConcurrency: asked, ...(pinned !== undefined && { maxModelLen: pinned }) },
     scaling: { mode: 'None' },
     replicas,
+    ...(lying !== 'TiedToAVolume' && { storage: { accessMode: 'ReadWriteMany' } }),
+    ...(lying === 'Spread' && { placement: { topologySpread: 'Host' } }),
   };
 }
 
 const RUNS = { numRuns: 400 };
 
 describe('of everything that could be tried', () => {
-  const outcomeOf = (asked: Question) => planServing({ spec: spec(specOf(asked)), nodes: asked.nodes });
+  const outcomeOf = (asked: Question, set: Partial<Offer['set']> = {}) => {
+    const input = specOf(asked);
+    return planServing({
+      spec: spec({
+        ...input,
+        ...(set.parallelism && { parallelism: set.parallelism }),
+        model: { ...input.model, ...set.model },
+        placement: {
+          ...input.placement,
+          ...(set.placement && { products: [...set.placement.products] }),
+        },
+      }),
+      nodes: asked.nodes,
+      quota: asked.quota === undefined ? undefined : { name: 'gpus', gpus: asked.quota },
+    });
+  };
 
   /** The plan, unless it is a guess. */
   function planOf(asked: Question): ServingPlan | undefined {
@@ -223,32 +276,46 @@ describe('of everything that could be tried', () => {
     );
   });
 
-  test('no context is longer by more than a tenth, and of those as long none starts more replicas or takes fewer GPUs', () => {
+  const chosenOf = (plan: ServingPlan, all: readonly Alternative[]): Alternative =>
+    all.find(
+      ({ engine, product }) =>
+        product === plan.gpuProduct &&
+        engine.quantization === plan.quantization &&
+        engine.tensorParallelSize === plan.tensorParallelSize,
+    )!;
+
+  test('no context is longer by more than a tenth, and of those as long none is better', () => {
     fc.assert(
-      fc.property(question, (asked) => {
+      fc.property(fc.oneof(question, evenQuestion), (asked) => {
         const plan = planOf(asked);
         fc.pre(plan !== undefined);
         const all = alternativesTo(asked);
-        const chosen = all.find(
-          ({ engine, product }) =>
-            product === plan.gpuProduct &&
-            engine.quantization === plan.quantization &&
-            engine.tensorParallelSize === plan.tensorParallelSize,
-        )!;
+        const chosen = chosenOf(plan, all);
         expect(plan.maxModelLen).toBeLessThanOrEqual(chosen.maybe);
         expect(plan.maxModelLen).toBeGreaterThanOrEqual(0.9 * Math.max(...all.map(({ surely }) => surely)));
         const enough = 0.9 * Math.max(...all.map(({ maybe }) => maybe));
-        for (const other of all.filter(({ surely }) => surely > 0 && surely >= enough)) {
-          expect(other.startable).toBeLessThanOrEqual(chosen.startable);
-          if (other.startable < chosen.startable) continue;
-          const gpus = other.engine.tensorParallelSize;
-          expect(gpus).toBeGreaterThanOrEqual(chosen.engine.tensorParallelSize);
-          const isAlike =
-            gpus === chosen.engine.tensorParallelSize && other.engine.quantization === chosen.engine.quantization;
-          // A big card is not eaten by a small job.
-          if (!isAlike || !other.isRoomy || (isNative(chosen) && !isNative(other))) continue;
-          expect(other.engine.memoryBytes).toBeGreaterThanOrEqual(chosen.engine.memoryBytes);
-        }
+        const rivals = all.filter(({ surely }) => surely > 0 && surely >= enough);
+        expect(rivals.filter((other) => isSurelyBetter(other, chosen))).toEqual([]);
+      }),
+      RUNS,
+    );
+  });
+
+  test('a plan that starts fewer replicas than another would comes with one that starts most, and with the fields to set', () => {
+    fc.assert(
+      fc.property(fc.oneof(question, evenQuestion), (asked) => {
+        const outcome = outcomeOf(asked);
+        fc.pre(outcome.fits && outcome.plan.estimatedOverheadBytes === undefined);
+        if (!outcome.fits) return;
+        const all = alternativesTo(asked);
+        const { startable } = chosenOf(outcome.plan, all);
+        const most = Math.max(...all.filter(({ surely }) => surely > 0).map((other) => other.startable));
+        const { alternative } = outcome;
+        expect(alternative?.startable ?? startable).toBeGreaterThanOrEqual(most);
+        if (alternative === undefined) return;
+        expect(alternative.startable).toBeGreaterThan(startable);
+        expect(chosenOf(alternative.plan, all).startable).toBe(alternative.startable);
+        expect(outcomeOf(asked, alternative.set)).toMatchObject({ fits: true, plan: alternative.plan });
       }),
       RUNS,
     );

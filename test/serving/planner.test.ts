@@ -37,7 +37,13 @@ describe('planner', () => {
       );
       const next =
         outcome.fits && outcome.runnerUp ? [`  next ${describePlan({ ...outcome, plan: outcome.runnerUp })}`] : [];
-      return [name, `  ${describePlan(outcome)}`, ...next, ...rejected].join('\n');
+      const sooner =
+        outcome.fits && outcome.alternative
+          ? [
+              `  sooner ${describePlan({ ...outcome, plan: outcome.alternative.plan })}; ${outcome.alternative.startable} can start, with ${JSON.stringify(outcome.alternative.set)}`,
+            ]
+          : [];
+      return [name, `  ${describePlan(outcome)}`, ...next, ...sooner, ...rejected].join('\n');
     });
     await expect(`${report.join('\n\n')}\n`).toMatchFileSnapshot('../golden/planner/clusters.txt');
   });
@@ -298,28 +304,82 @@ describe('pinned fields', () => {
 });
 
 describe('ranking', () => {
+  const two: QwenCoderSpecInput = { scaling: { mode: 'None' }, replicas: 2 };
+  const shared: QwenCoderSpecInput = { storage: { accessMode: 'ReadWriteMany' } };
+  const scattered = [
+    node('H100', 2, { name: 'a' }),
+    node('H100', 2, { name: 'b' }),
+    node('RTXPRO6000', 8, { free: 4 }),
+  ];
+
   test.each<{ name: string; spec?: QwenCoderSpecInput; nodes: readonly GpuNode[]; expected: object }>([
     {
-      name: 'GPUs where all wanted replicas can start come before fewer GPUs',
-      spec: { scaling: { minReplicas: 4, maxReplicas: 4 } },
-      nodes: [node('H100', 8, { free: 4 }), node('L40S', 8, { name: 'a' }), node('L40S', 8, { name: 'b' })],
-      expected: { gpuName: 'L40S-48GB', tensorParallelSize: 4 },
-    },
-    {
-      name: 'one replica that can start is enough for one that is wanted',
-      nodes: [node('H100', 8, { free: 2 }), node('L40S', 8)],
+      name: 'fewer GPUs come before free ones',
+      nodes: [node('H100', 8, { free: 0 }), node('L40S', 8)],
       expected: { gpuName: 'H100-80GB', tensorParallelSize: 2 },
     },
     {
+      name: 'cards that multiply the format come before free ones',
+      nodes: [node('H100', 8, { free: 0 }), node('A100', 8)],
+      expected: { gpuName: 'H100-80GB' },
+    },
+    {
+      name: 'FP8 comes before free GPUs',
+      spec: { parallelism: { tensorParallelSize: 4 } },
+      nodes: [node('H100', 8, { free: 0 }), node('A100', 8)],
+      expected: { gpuName: 'H100-80GB', quantization: 'FP8' },
+    },
+    {
+      name: 'memory to spare comes before free GPUs',
+      spec: { context: { minConcurrency: 8 } },
+      nodes: [node('B200', 8, { free: 0 }), node('H200', 8)],
+      expected: { gpuName: 'B200-180GB' },
+    },
+    {
+      name: 'of cards that serve alike those come first that start more of the wanted replicas',
+      spec: { ...shared, scaling: { minReplicas: 4, maxReplicas: 4 } },
+      nodes: [node('H100', 8, { free: 6 }), node('RTXPRO6000', 4, { name: 'a' }), node('RTXPRO6000', 4, { name: 'b' })],
+      expected: { gpuName: 'RTXPRO6000-96GB', tensorParallelSize: 2 },
+    },
+    {
+      name: 'one replica that can start is enough for one that is wanted',
+      nodes: [node('H100', 8, { free: 2 }), node('RTXPRO6000', 8)],
+      expected: { gpuName: 'H100-80GB' },
+    },
+    {
       name: 'free GPUs that are scattered over nodes do not hold a replica',
-      nodes: [node('H100', 8, { name: 'a', free: 1 }), node('H100', 8, { name: 'b', free: 1 }), node('L40S', 8)],
-      expected: { gpuName: 'L40S-48GB' },
+      nodes: [node('H100', 8, { name: 'a', free: 1 }), node('H100', 8, { name: 'b', free: 1 }), node('RTXPRO6000', 8)],
+      expected: { gpuName: 'RTXPRO6000-96GB' },
+    },
+    {
+      name: 'replicas on several nodes cannot start on a volume that one node mounts',
+      spec: { ...two, placement: { topologySpread: 'Host' } },
+      nodes: scattered,
+      expected: { gpuName: 'RTXPRO6000-96GB' },
+    },
+    {
+      name: 'as many replicas as can be lie on one node',
+      spec: { ...two, ...shared },
+      nodes: scattered,
+      expected: { gpuName: 'RTXPRO6000-96GB' },
+    },
+    {
+      name: 'replicas that are to be spread need not',
+      spec: { ...two, ...shared, placement: { topologySpread: 'Host' } },
+      nodes: scattered,
+      expected: { gpuName: 'H100-80GB' },
     },
     {
       name: 'a pool that can be scaled up comes before GPUs that others hold',
-      spec: { placement: { nodeShapes: [{ product: LABELS.L40S, memory: '48Gi', gpus: 4 }] } },
+      spec: { placement: { nodeShapes: [{ product: LABELS.RTXPRO6000, memory: '96Gi', gpus: 4 }] } },
       nodes: [node('H100', 8, { free: 0 })],
-      expected: { gpuName: 'L40S-48GB' },
+      expected: { gpuName: 'RTXPRO6000-96GB', tensorParallelSize: 2 },
+    },
+    {
+      name: 'a pool that can be scaled up does not come before GPUs that are free',
+      spec: { placement: { nodeShapes: [{ product: LABELS.H100, memory: '80Gi', gpus: 4 }] } },
+      nodes: [node('RTXPRO6000', 8)],
+      expected: { gpuName: 'RTXPRO6000-96GB', tensorParallelSize: 2 },
     },
     {
       name: 'a much longer context comes before free GPUs',
@@ -378,6 +438,81 @@ describe('ranking', () => {
     },
   ])('$name', ({ spec = {}, nodes, expected }) => {
     expect(planned(spec, ...nodes)).toMatchObject(expected);
+  });
+});
+
+describe('what could start sooner than the plan', () => {
+  const { H100, RTXPRO6000, L40S } = LABELS;
+  const shapes = { placement: { nodeShapes: [{ product: L40S, memory: '48Gi', gpus: 4 }] } };
+
+  test.each<{ name: string; spec?: QwenCoderSpecInput; nodes: readonly GpuNode[]; expected: object }>([
+    {
+      name: 'are other cards, by their short name',
+      nodes: [node('H100', 8, { free: 0 }), node('L40S', 8)],
+      expected: {
+        plan: { gpuName: 'L40S-48GB', maxModelLen: 262_144 },
+        startable: 1,
+        set: { placement: { products: ['L40S-48GB'] } },
+      },
+    },
+    {
+      name: 'are other cards by their label, where others have the same name',
+      nodes: [node('H100', 8, { free: 0 }), node('H100', 8, { name: 'pcie', product: 'NVIDIA-H100-PCIe' })].map(
+        (one, index) => ({ ...one, computeCapability: index === 0 ? 90 : 80 }),
+      ),
+      expected: { startable: 1, set: { placement: { products: ['NVIDIA-H100-PCIe'] } } },
+    },
+    {
+      name: 'is a replica of fewer GPUs, with a shorter context',
+      nodes: [node('RTXPRO6000', 2, { name: 'a', free: 1 }), node('RTXPRO6000', 2, { name: 'b', free: 1 })],
+      expected: {
+        plan: { gpuProduct: RTXPRO6000, maxModelLen: 106_624 },
+        set: { parallelism: { tensorParallelSize: 1 } },
+      },
+    },
+    {
+      name: 'is a replica of fewer GPUs on other cards',
+      nodes: [node('H200', 8, { free: 0 }), node('RTXPRO6000', 2, { free: 1 })],
+      expected: {
+        plan: { gpuProduct: RTXPRO6000, tensorParallelSize: 1 },
+        set: { placement: { products: ['RTXPRO6000-96GB'] }, parallelism: { tensorParallelSize: 1 } },
+      },
+    },
+    {
+      name: 'are cards that start some of the replicas where none start all',
+      spec: { scaling: { mode: 'None' }, replicas: 3 },
+      nodes: [node('H100', 8, { free: 2 }), node('L40S', 8)],
+      expected: { plan: { gpuProduct: L40S }, startable: 2 },
+    },
+    {
+      name: 'is a pool that can grow',
+      spec: shapes,
+      nodes: [node('H100', 8, { free: 0 })],
+      expected: { plan: { gpuProduct: L40S }, startable: 0, set: { placement: { products: ['L40S-48GB'] } } },
+    },
+  ])('$name', ({ spec = {}, nodes, expected }) => {
+    expect(plan(spec, ...nodes)).toMatchObject({ alternative: expected });
+  });
+
+  test.each<{ name: string; spec?: QwenCoderSpecInput; nodes: readonly GpuNode[] }>([
+    { name: 'it can start itself', nodes: [node('H100', 8, { free: 2 }), node('L40S', 8)] },
+    { name: 'its own pool can grow', spec: shapes, nodes: [node('L40S', 8, { free: 0 })] },
+    { name: 'all are taken', nodes: [node('H100', 8, { free: 1 }), node('L40S', 8, { free: 3 })] },
+    {
+      name: 'a quota lets no more in',
+      spec: { scaling: { mode: 'None' }, replicas: 3 },
+      nodes: [node('H100', 8), node('A100', 8)],
+    },
+    { name: 'only a guess could', nodes: [node('H100', 8, { free: 0 }), node('L40S', 2)] },
+  ])('is not told where $name', ({ spec: input = {}, nodes }) => {
+    const quota = { name: 'gpus', gpus: 4 };
+    expect(planServing({ spec: spec(input), nodes, quota })).toMatchObject({ fits: true, alternative: undefined });
+  });
+
+  test('does not change with the names of nodes or who holds a few GPUs more', () => {
+    const free = (some: number) => plan({}, node('H100', 8, { free: 0 }), node('L40S', 8, { free: some }));
+    expect(free(4)).toEqual(free(8));
+    expect(free(4)).toMatchObject({ plan: { gpuProduct: H100 } });
   });
 });
 

@@ -140,7 +140,7 @@ export const RESOURCE_ALERTS: readonly Alert[] = [
       `kubectl get pods -A --field-selector=status.phase=Running -o json | jq -r '.items[] | select(any(.spec.containers[]; .resources.limits["nvidia.com/gpu"])) | [.spec.nodeName, .metadata.namespace, .metadata.name] | @tsv' | sort`,
     ],
     remedy:
-      'Free or add GPUs of the planned product, or correct placement. VolumePending: name a storage class that exists and can do the size and access mode, or a claim that exists. A ReadWriteOnce volume ties engines to its node: where that node is full, storage.accessMode ReadWriteMany helps, or another claim.',
+      'Free or add GPUs of the planned product, set the fields that the message names where others could start sooner, or correct placement. VolumePending: name a storage class that exists and can do the size and access mode, or a claim that exists. A ReadWriteOnce volume ties engines to its node: where that node is full, storage.accessMode ReadWriteMany helps, or another claim.',
   },
   {
     name: 'QwenCoderWeightsSlow',
