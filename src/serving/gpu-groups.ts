@@ -14,6 +14,8 @@ export interface GpuGroup {
   readonly memoryBytes: number | undefined;
   readonly computeCapability: number | undefined;
   readonly isAmd: boolean;
+  /** GPUs of the largest node. */
+  readonly mostGpus: number;
   readonly nodes: readonly GpuNode[];
 }
 
@@ -23,10 +25,6 @@ const FP8_COMPUTE_CAPABILITY = 89;
 /** Whether the cards multiply FP8 themselves; false where nothing tells. */
 export const multipliesFp8 = ({ computeCapability, isAmd }: GpuGroup): boolean =>
   isAmd || (computeCapability ?? 0) >= FP8_COMPUTE_CAPABILITY;
-
-/** GPUs of the group's largest node. */
-export const largestNode = (group: GpuGroup): number =>
-  group.nodes.reduce((largest, { gpus }) => Math.max(largest, gpus), 0);
 
 /** The GPUs that declared node shapes would bring, as nodes that do not exist yet. */
 export const shapeNodes = (spec: QwenCoderSpec): GpuNode[] =>
@@ -42,7 +40,7 @@ export const shapeNodes = (spec: QwenCoderSpec): GpuNode[] =>
   }));
 
 /** Whether what a node offers are GPUs, not parts of them: by its labels, and by the product that they name. */
-export const hasWholeGpus = ({ product, part }: Pick<GpuNode, 'product' | 'part'>): boolean =>
+export const hasWholeGpus = ({ product, part }: { product: string | undefined; part?: string | undefined }): boolean =>
   part === undefined && (product === undefined || isWholeGpu(product));
 
 const describePart = ({ product, part }: GpuNode): string =>
@@ -58,10 +56,10 @@ interface Shelf {
 /** The GPUs that a spec allows, of existing nodes and declared shapes, or which field rules all of them out. */
 export function findGpus(spec: QwenCoderSpec, existing: readonly GpuNode[]): readonly GpuGroup[] | PlanFailure {
   const { resourceName, products, minMemory } = spec.placement;
-  const offering = [...existing, ...shapeNodes(spec)].filter(({ gpus }) => gpus >= 1);
-  const whole = shelve(offering.filter(hasWholeGpus));
+  const nodes = [...existing, ...shapeNodes(spec)];
+  const whole = shelve(nodes);
   if (whole.length === 0) {
-    const parts = listOf(offering.map(describePart));
+    const parts = listOf(nodes.filter(({ gpus }) => gpus >= 1).map(describePart));
     return refuse(
       'NoGpuNodes',
       `No node offers whole GPUs as ${resourceName}${parts === '' ? '' : `; ${parts} are parts of GPUs`}.`,
@@ -92,18 +90,19 @@ export function findGpus(spec: QwenCoderSpec, existing: readonly GpuNode[]): rea
   );
 }
 
-/** Nodes by label and memory: thousands of nodes are a handful of kinds, and the rest of the plan looks at kinds. */
+/** Nodes with whole GPUs by label and memory: thousands of nodes are a handful of kinds, and the rest of the plan looks at kinds. */
 function shelve(nodes: readonly GpuNode[]): Shelf[] {
   const byProduct = new Map<string | undefined, Map<number | undefined, Shelf>>();
   for (const node of nodes) {
-    const { product } = node;
+    const { product, part, gpus } = node;
+    if (!(gpus >= 1) || part !== undefined) continue;
     let byMemory = byProduct.get(product);
     if (byMemory === undefined) byProduct.set(product, (byMemory = new Map()));
     const shelf = byMemory.get(node.memoryBytes);
     if (shelf) shelf.nodes.push(node);
     else byMemory.set(node.memoryBytes, { product, memoryBytes: memoryOf(node), nodes: [node] });
   }
-  return [...byProduct.values()].flatMap((byMemory) => [...byMemory.values()]);
+  return [...byProduct].flatMap(([product, byMemory]) => (hasWholeGpus({ product }) ? [...byMemory.values()] : []));
 }
 
 const memoryOf = (node: GpuNode): number | undefined =>
@@ -119,10 +118,11 @@ const describeMemory = (bytes: number | undefined): string => (bytes === undefin
 /** How far apart the memory of two cards of one product may be reported by different drivers. */
 const SAME_MEMORY = 1.05;
 
-/** Groups nodes by product, and within a product by memory where it really differs: there are cards of one name with twice the memory. */
-export const groupNodes = (nodes: readonly GpuNode[]): GpuGroup[] => groupsOf(shelve(nodes));
-
-/** Guarantees: the same groups in the same order, whatever the order of the nodes. */
+/**
+ * Groups by product, and within a product by memory where it really differs: there are cards of one name with twice the memory.
+ *
+ * Guarantees: the same groups in the same order, whatever the order of the nodes.
+ */
 function groupsOf(shelves: readonly Shelf[]): GpuGroup[] {
   const sorted = shelves.toSorted(
     (left, right) =>
@@ -145,6 +145,7 @@ function groupsOf(shelves: readonly Shelf[]): GpuGroup[] {
       memoryBytes,
       computeCapability: leastCapability(nodes) ?? model?.computeCapability,
       isAmd: model?.vendor === 'AMD',
+      mostGpus: nodes.reduce((most, { gpus }) => Math.max(most, gpus), 0),
       nodes,
     };
   });

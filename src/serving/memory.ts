@@ -8,17 +8,25 @@ export const TENSOR_PARALLEL_SIZES = [1, 2, 4, 8, 16] as const;
  * Tensor parallel sizes that load a quantization: block FP8 needs every GPU's share of the 512 wide shared expert to be a multiple of
  * 128, with expert parallelism too (vLLM `fp8_utils.validate_fp8_block_shape`).
  */
-export const tensorParallelSizes = (quantization: VllmQuantization): readonly number[] =>
-  TENSOR_PARALLEL_SIZES.filter((size) => quantization === 'BF16' || (MODEL.expertWidth / size) % FP8_BLOCK === 0);
+export const tensorParallelSizes = (quantization: VllmQuantization): readonly number[] => LOADABLE_SIZES[quantization];
+
+const LOADABLE_SIZES: Readonly<Record<VllmQuantization, readonly number[]>> = {
+  BF16: TENSOR_PARALLEL_SIZES,
+  FP8: TENSOR_PARALLEL_SIZES.filter((size) => (MODEL.expertWidth / size) % FP8_BLOCK === 0),
+};
 
 /** Bytes of weights on one GPU. */
 export function weightBytesPerGpu(quantization: VllmQuantization, tensorParallelSize: number): number {
-  let bytes = 0;
-  for (const { parameters, sharding, fp8 } of Object.values(COMPONENTS)) {
-    const ways = { Even: tensorParallelSize, None: 1, KvHeads: Math.min(tensorParallelSize, MODEL.kvHeads) }[sharding];
-    const bytesEach = quantization === 'FP8' && fp8 ? 1 + 4 / FP8_BLOCK ** 2 : 2;
-    bytes += (parameters / ways) * bytesEach;
-  }
+  const { Even, KvHeads, None } = WEIGHT_BYTES[quantization];
+  return Even / tensorParallelSize + KvHeads / Math.min(tensorParallelSize, MODEL.kvHeads) + None;
+}
+
+/** Bytes of a whole checkpoint in GPU memory, by how tensor parallelism divides them. */
+const WEIGHT_BYTES = { BF16: weightBytes(() => 2), FP8: weightBytes((fp8) => (fp8 ? 1 + 4 / FP8_BLOCK ** 2 : 2)) };
+
+function weightBytes(bytesEach: (fp8: boolean) => number) {
+  const bytes = { Even: 0, KvHeads: 0, None: 0 };
+  for (const { parameters, sharding, fp8 } of Object.values(COMPONENTS)) bytes[sharding] += parameters * bytesEach(fp8);
   return bytes;
 }
 

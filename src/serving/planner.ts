@@ -1,7 +1,7 @@
 import type { QwenCoderSpec } from '../api/v1alpha1.ts';
 import { type Demand, readDemand } from './demand.ts';
 import { SAMPLED_VLLM_VERSIONS, vllmVersion } from './engines/vllm-versions.ts';
-import { findGpus, type GpuGroup, largestNode } from './gpu-groups.ts';
+import { findGpus, type GpuGroup } from './gpu-groups.ts';
 import { tensorParallelSizes } from './memory.ts';
 import { CHECKPOINTS, VLLM_QUANTIZATIONS } from './model-profile.ts';
 import {
@@ -60,21 +60,22 @@ export function planServing(request: PlanRequest): PlanOutcome {
   const demand = readDemand(spec, quota);
   if ('fits' in demand) return demand;
   const able = nodes.filter((node) => !hasOldDriver(demand, node));
-  const judged = judgeAll(demand, { ...request, nodes: able });
+  const groups = findGpus(spec, able);
+  const judged = judgeAll(demand, groups, request);
   if (judged.fits.length > 0) return chosen(judged, judged.fits, demand, request);
 
   const unlimited = { ...demand, quota: undefined };
-  const beyondQuota = quota && judgeAll(unlimited, { ...request, nodes: able });
-  const onOldDrivers = able.length < nodes.length ? judgeAll(unlimited, request) : undefined;
-  const failure = judged.failure();
+  const beyondQuota = quota && judgeAll(unlimited, groups, request);
+  const onOldDrivers = able.length < nodes.length ? judgeAll(unlimited, findGpus(spec, nodes), request) : undefined;
   // Where a quota or a driver is all that is in the way, there is a better remedy than a guess.
-  for (const source of ['fits', 'guesses'] as const) {
-    if (judged[source].length > 0) return chosen(judged, judged[source], demand, request);
-    const [least] = beyondQuota?.[source].toSorted(fewestGpusFirst) ?? [];
-    if (least) return quotaTooSmall(spec, quota!, least, failure);
-    if (onOldDrivers && onOldDrivers[source].length > 0) return oldDrivers(demand, nodes);
+  for (const choicesOf of [({ fits }: Judged) => fits, ({ guesses }: Judged) => guesses()]) {
+    const choices = choicesOf(judged);
+    if (choices.length > 0) return chosen(judged, choices, demand, request);
+    const [least] = (beyondQuota ? choicesOf(beyondQuota) : []).toSorted(fewestGpusFirst);
+    if (least) return quotaTooSmall(spec, quota!, least, judged.failure());
+    if (onOldDrivers && choicesOf(onOldDrivers).length > 0) return oldDrivers(demand, nodes);
   }
-  return failure;
+  return judged.failure();
 }
 
 /** What became of every candidate. */
@@ -82,16 +83,19 @@ interface Judged {
   /** Best first. */
   readonly fits: readonly Choice[];
   /** What would serve if the estimated overhead is too high. Best first. */
-  readonly guesses: readonly Choice[];
+  readonly guesses: () => readonly Choice[];
   /** Nearest first. */
   readonly misfits: readonly Misfit[];
   /** Why nothing serves, where nothing does. */
   readonly failure: () => PlanFailure;
 }
 
-function judgeAll(demand: Demand, { spec, nodes, overheadBytes }: PlanRequest): Judged {
-  const groups = findGpus(spec, nodes);
-  if ('fits' in groups) return { fits: [], guesses: [], misfits: [], failure: () => groups };
+function judgeAll(
+  demand: Demand,
+  groups: ReturnType<typeof findGpus>,
+  { overheadBytes }: Pick<PlanRequest, 'overheadBytes'>,
+): Judged {
+  if ('fits' in groups) return { fits: [], guesses: () => [], misfits: [], failure: () => groups };
 
   const fitting: Fit[] = [];
   const misfits: Misfit[] = [];
@@ -103,10 +107,11 @@ function judgeAll(demand: Demand, { spec, nodes, overheadBytes }: PlanRequest): 
   misfits.sort(nearestFirst);
   return {
     fits: ranked(demand, fitting),
-    guesses: ranked(
-      demand,
-      misfits.flatMap(({ guess }) => guess ?? []),
-    ),
+    guesses: () =>
+      ranked(
+        demand,
+        misfits.flatMap(({ guess }) => guess?.() ?? []),
+      ),
     misfits,
     failure: () => noFit(demand, groups, misfits),
   };
@@ -245,7 +250,7 @@ function candidates(demand: Demand, groups: readonly GpuGroup[]): Candidate[] {
 /** Sizes to try: the pinned one even where no node has as many GPUs, so that its rejection says so. */
 function parallelSizes(demand: Demand, quantization: VllmQuantization, group: GpuGroup): readonly number[] {
   const pinned = demand.tensorParallelSize;
-  const isTried = (size: number): boolean => (pinned === undefined ? size <= largestNode(group) : size === pinned);
+  const isTried = (size: number): boolean => (pinned === undefined ? size <= group.mostGpus : size === pinned);
   return tensorParallelSizes(quantization).filter(isTried);
 }
 
@@ -256,7 +261,7 @@ function provisionalCandidate(
 ): Candidate {
   const loads = (name: VllmQuantization): boolean => pinned === undefined || tensorParallelSizes(name).includes(pinned);
   const quantization = quantizations.find(loads)!;
-  const most = Math.max(1, Math.min(largestNode(group), quota?.gpus ?? Infinity));
+  const most = Math.max(1, Math.min(group.mostGpus, quota?.gpus ?? Infinity));
   const largest = tensorParallelSizes(quantization).findLast((size) => size <= most)!;
   return { quantization, group, tensorParallelSize: pinned ?? largest };
 }
@@ -295,7 +300,7 @@ const rejection = ({ candidate, reason }: Misfit): RejectedCandidate => ({
   quantization: candidate.quantization,
   gpuName: candidate.group.name,
   tensorParallelSize: candidate.tensorParallelSize,
-  reason,
+  reason: reason(),
 });
 
 /** What misses least memory first; what misses something else than memory last. */
@@ -313,7 +318,7 @@ function noFit(demand: Demand, groups: readonly GpuGroup[], misfits: readonly Mi
   return {
     fits: false,
     reason: 'NoFittingGpu',
-    message: `No GPU can serve ${requests(demand.concurrency)} of ${length} tokens at once. The nearest, ${quantization} on ${tensorParallelSize}x ${group.name}, ${nearest.reason}.`,
+    message: `No GPU can serve ${requests(demand.concurrency)} of ${length} tokens at once. The nearest, ${quantization} on ${tensorParallelSize}x ${group.name}, ${nearest.reason()}.`,
     remedy: remediesFor(demand, groups, nearest),
     rejected: misfits.map(rejection),
   };

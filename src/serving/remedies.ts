@@ -1,6 +1,6 @@
 import type { Demand } from './demand.ts';
-import { GPU_MODELS, type GpuModel } from './gpu-catalogue.ts';
-import { type GpuGroup, groupNodes, multipliesFp8 } from './gpu-groups.ts';
+import { findGpu, type GpuModel } from './gpu-catalogue.ts';
+import { type GpuGroup, multipliesFp8 } from './gpu-groups.ts';
 import { tensorParallelSizes, weightBytesPerGpu } from './memory.ts';
 import { MIB } from './model-profile.ts';
 import type { VllmQuantization } from './plan.ts';
@@ -69,16 +69,18 @@ function greatest(most: number, holds: (value: number) => boolean): number {
 const isServed = (demand: Demand, candidate: Candidate): boolean => !('reason' in judge(demand, candidate));
 
 /** Cards that stand for their size when a message says what would fit. */
-const REPRESENTATIVES = ['RTX5090-32GB', 'L40S-48GB', 'H100-80GB', 'RTXPRO6000-96GB', 'H200-141GB', 'B200-180GB'];
+const REPRESENTATIVES = ['RTX5090-32GB', 'L40S-48GB', 'H100-80GB', 'RTXPRO6000-96GB', 'H200-141GB', 'B200-180GB']
+  .map((name) => findGpu(name)!)
+  .map((model) => ({ nominalGib: model.nominalGib, group: nodeOf(model) }));
 
 /** Which GPUs would do what is asked, by size: for the first quantization that any of them serves. */
 function roomyCards(demand: Demand): string {
   for (const quantization of demand.quantizations) {
     const cards: { size: number; text: string }[] = [];
-    for (const model of GPU_MODELS.filter(({ name }) => REPRESENTATIVES.includes(name))) {
-      const size = smallestSize(demand, quantization, model);
+    for (const { nominalGib, group } of REPRESENTATIVES) {
+      const size = smallestSize(demand, quantization, group);
       if (size === undefined || size === cards.at(-1)?.size) continue;
-      cards.push({ size, text: `${size}x ${model.nominalGib} GB` });
+      cards.push({ size, text: `${size}x ${nominalGib} GB` });
     }
     if (cards.length > 0)
       return `${quantization} fits on ${anyOf(cards.map(({ text }) => text))} in one node, or more.`;
@@ -87,21 +89,19 @@ function roomyCards(demand: Demand): string {
   return 'Ask for a shorter context or fewer requests at once.';
 }
 
-function smallestSize(demand: Demand, quantization: VllmQuantization, model: GpuModel): number | undefined {
-  const { name, labels, memoryMib, computeCapability } = model;
-  const node = {
-    name,
-    product: labels[0],
-    memoryBytes: memoryMib * MIB,
-    computeCapability,
-    gpus: 16,
-    free: 0,
-    exists: false,
-  };
-  const group = groupNodes([node])[0]!;
+/** As many cards of a model in one node as a replica can have. */
+function nodeOf({ name, labels, memoryMib, computeCapability }: GpuModel): GpuGroup {
+  const memoryBytes = memoryMib * MIB;
+  return { product: labels[0], name, memoryBytes, computeCapability, isAmd: false, mostGpus: 16, nodes: [] };
+}
+
+function smallestSize(demand: Demand, quantization: VllmQuantization, group: GpuGroup): number | undefined {
   const pinned = demand.tensorParallelSize;
-  const sizes = tensorParallelSizes(quantization).filter((size) => pinned === undefined || size === pinned);
-  return sizes.find((tensorParallelSize) => isServed(demand, { quantization, group, tensorParallelSize }));
+  return tensorParallelSizes(quantization).find(
+    (tensorParallelSize) =>
+      (pinned === undefined || tensorParallelSize === pinned) &&
+      isServed(demand, { quantization, group, tensorParallelSize }),
+  );
 }
 
 /** Whether no node's GPUs together hold the FP8 weights. */

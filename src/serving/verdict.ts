@@ -1,5 +1,5 @@
 import type { Demand } from './demand.ts';
-import { type GpuGroup, largestNode } from './gpu-groups.ts';
+import type { GpuGroup } from './gpu-groups.ts';
 import {
   concurrency,
   fits,
@@ -64,15 +64,15 @@ export interface SizedFit {
 /** A candidate that does not. */
 export interface Misfit {
   readonly candidate: Candidate;
-  /** Goes on after the candidate's name: "needs 41.5 GiB a GPU …". */
-  readonly reason: string;
+  /** Goes on after the candidate's name: "needs 41.5 GiB a GPU …". Made when asked for: most are not. */
+  readonly reason: () => string;
   /** Bytes a GPU that are missing; undefined where memory is not what is missing. */
   readonly shortfallBytes: number | undefined;
   /**
    * How it serves if the estimate of its overhead is too high: at the shortest length, so that it loads if anything does. Undefined where
    * that is out of the question: it was measured, or not even the least overhead leaves room.
    */
-  readonly guess?: Fit | undefined;
+  readonly guess?: () => Fit | undefined;
 }
 
 /** Whether a candidate serves what is asked, and with which numbers. */
@@ -82,28 +82,30 @@ export function judge(
   overheadBytes?: PlanRequest['overheadBytes'],
 ): Fit | Misfit {
   const { group, tensorParallelSize } = candidate;
-  const misfit = (reason: string): Misfit => ({ candidate, reason, shortfallBytes: undefined });
-  const most = largestNode(group);
-  if (most < tensorParallelSize) {
-    return misfit(`needs ${tensorParallelSize} GPUs on one node; the largest node has ${most}`);
+  const misfit = (reason: () => string): Misfit => ({ candidate, reason, shortfallBytes: undefined });
+  const { mostGpus, computeCapability } = group;
+  if (mostGpus < tensorParallelSize) {
+    return misfit(() => `needs ${tensorParallelSize} GPUs on one node; the largest node has ${mostGpus}`);
   }
   if (exceedsQuota(demand, tensorParallelSize)) {
     const { name, gpus } = demand.quota!;
     const needed = tensorParallelSize === 1 ? '1 GPU' : `${tensorParallelSize} GPUs`;
-    return misfit(`needs ${needed}; ResourceQuota ${name} allows the namespace ${gpus}`);
+    return misfit(() => `needs ${needed}; ResourceQuota ${name} allows the namespace ${gpus}`);
   }
-  if (group.computeCapability !== undefined && group.computeCapability < LEAST_COMPUTE_CAPABILITY) {
-    const [has, needs] = [group.computeCapability, LEAST_COMPUTE_CAPABILITY].map((times10) =>
-      (times10 / 10).toFixed(1),
+  if (computeCapability !== undefined && computeCapability < LEAST_COMPUTE_CAPABILITY) {
+    const version = (times10: number): string => (times10 / 10).toFixed(1);
+    return misfit(
+      () => `has compute capability ${version(computeCapability)}; bfloat16 needs ${version(LEAST_COMPUTE_CAPABILITY)}`,
     );
-    return misfit(`has compute capability ${has}; bfloat16 needs ${needs}`);
   }
   if (group.isAmd && !demand.hasOwnImage) {
     return misfit(
-      `needs an image built for ROCm in spec.engine.image; vllm/vllm-openai:v${demand.version.version} is built for CUDA`,
+      () =>
+        `needs an image built for ROCm in spec.engine.image; vllm/vllm-openai:v${demand.version.version} is built for CUDA`,
     );
   }
-  if (group.memoryBytes === undefined) return provisionalFit(demand, candidate);
+  const { memoryBytes } = group;
+  if (memoryBytes === undefined) return provisionalFit(demand, candidate);
   const measured = overheadBytes?.({
     gpuProduct: group.product,
     engineVersion: demand.version.version,
@@ -111,11 +113,11 @@ export function judge(
     quantization: candidate.quantization,
     kvCacheDtype: demand.kvCacheDtype,
   });
-  if (measured !== undefined) return judgeMemory(demand, candidate, group.memoryBytes, measured);
+  if (measured !== undefined) return judgeMemory(demand, candidate, memoryBytes, measured);
   const estimate = overheadBytesPerGpu(tensorParallelSize);
-  const verdict = judgeMemory(demand, candidate, group.memoryBytes, estimate);
+  const verdict = judgeMemory(demand, candidate, memoryBytes, estimate);
   return 'reason' in verdict
-    ? { ...verdict, guess: guessFit(demand, candidate, group.memoryBytes, estimate) }
+    ? { ...verdict, guess: () => guessFit(demand, candidate, memoryBytes, estimate) }
     : verdict;
 }
 
@@ -143,26 +145,25 @@ function judgeMemory(demand: Demand, candidate: Candidate, total: number, overhe
 
   const least = demand.maxModelLen ?? LEAST_PLANNED_TOKENS;
   const needed = bytesOf(least);
-  const misfit = (reason: string, shortfallBytes: number): Misfit => ({ candidate, reason, shortfallBytes });
+  const misfit = (shortfallBytes: number, reason: () => string): Misfit => ({ candidate, reason, shortfallBytes });
   if (left <= 0) {
-    const parts = `${gib(weights)} of weights, about ${gib(overhead)} of overhead`;
-    return misfit(
-      `needs ${gib(weights + overhead)} a GPU before any request (${parts}); ${gib(usable)} of ${gib(total)} are usable`,
-      needed - left,
-    );
+    return misfit(needed - left, () => {
+      const parts = `${gib(weights)} of weights, about ${gib(overhead)} of overhead`;
+      return `needs ${gib(weights + overhead)} a GPU before any request (${parts}); ${gib(usable)} of ${gib(total)} are usable`;
+    });
   }
   if (!fits(geometry, blocks, least, asked)) {
-    const held = concurrency(geometry, blocks, least);
-    return misfit(
-      `needs ${gib(needed)} of KV memory a GPU for ${requests(asked)} of ${least} tokens; ${gib(left)} are left, enough for ${held}`,
-      needed - left,
-    );
+    return misfit(needed - left, () => {
+      const held = concurrency(geometry, blocks, least);
+      return `needs ${gib(needed)} of KV memory a GPU for ${requests(asked)} of ${least} tokens; ${gib(left)} are left, enough for ${held}`;
+    });
   }
   const seqs = demand.maxNumSeqs;
   if (seqs !== undefined && version.seqsBoundByPool && seqs > blocks) {
     return misfit(
-      `has room for ${blocks} KV blocks, and vLLM ${version.version} does not start with more sequences than blocks; spec.context.maxNumSeqs is ${seqs}`,
       (seqs - blocks) * geometry.blockBytes,
+      () =>
+        `has room for ${blocks} KV blocks, and vLLM ${version.version} does not start with more sequences than blocks; spec.context.maxNumSeqs is ${seqs}`,
     );
   }
   const maxModelLen = demand.maxModelLen ?? maxTokens(geometry, blocks, asked);

@@ -56,20 +56,21 @@ export async function run(args: readonly string[]): Promise<void> {
 
   const rows: string[][] = [['microseconds a plan, median (p99)', ...Object.keys(SPECS)]];
   const micros: Record<string, number> = {};
+  let taken = 0;
   for (const count of NODES) {
     const nodes = cluster(count);
     const cells = Object.entries(SPECS).map(([name, input]) => {
       const { median, p99 } = time(Spec.parse(input), nodes, Number(values.milliseconds));
       if (name === 'empty spec') micros[`nodes${count}`] = round(median);
+      if (count === 1000) taken = Math.max(taken, median / 1000);
       return `${round(median)} (${round(p99)})`;
     });
     rows.push([`${count} nodes`, ...cells]);
   }
   print(rows);
 
-  const taken = micros['nodes1000']! / 1000;
   process.stdout.write(
-    `1000 nodes, empty spec: ${taken.toFixed(2)} ms a plan, of the ${MOST_MILLISECONDS} ms that it may take\n\n`,
+    `1000 nodes: ${taken.toFixed(2)} ms for the slowest of these, of the ${MOST_MILLISECONDS} ms that a plan may take\n\n`,
   );
 
   const answers = (values.oracle ?? FIXTURES).flatMap(readOracle).map(({ version, rows }) => {
