@@ -138,14 +138,14 @@ async function look(client: KubeClient, { resources, namespaces, calibrations }:
     Promise.all(
       [...new Set(namespaces)].map(async (namespace) => ({ namespace, found: await readQuotas(client, namespace) })),
     ),
-    unlessForbidden(client.get(ConfigMaps, calibrations).then((object) => readCalibrations(object?.data))),
+    unlessForbidden(client.get(ConfigMaps, calibrations).then((object) => object ?? 'Missing')),
   ]);
   const snapshot = new Snapshot({
     nodes: nodes.items.map(projectNode),
     pods,
     live: new Map(live),
     quotas: quotas.flatMap(({ found }) => found ?? []),
-    calibrations: measured ?? new Map(),
+    calibrations: readCalibrations(typeof measured === 'object' ? measured.data : undefined),
   });
   const notes = quotas
     .filter(({ found }) => found === undefined)
@@ -153,9 +153,14 @@ async function look(client: KubeClient, { resources, namespaces, calibrations }:
       ({ namespace }) =>
         `The ResourceQuotas of namespace ${namespace} may not be listed: planned without them; ask for that right to have them obeyed.`,
     );
+  const configMap = `ConfigMap ${calibrations.namespace}/${calibrations.name}`;
   if (measured === undefined) {
     notes.push(
-      `ConfigMap ${calibrations.namespace}/${calibrations.name} may not be read: planned by estimates where the operator may know what engines measured; ask for that right to have the same plan.`,
+      `${configMap} may not be read: planned by estimates where the operator may know what engines measured; ask for that right to have the same plan.`,
+    );
+  } else if (measured === 'Missing') {
+    notes.push(
+      `No measurements of engines were found: there is no ${configMap}, so the plan goes by estimates; where the operator is elsewhere, say so with --lease-namespace and --lease-name.`,
     );
   }
   return { snapshot, notes };

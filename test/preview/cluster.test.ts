@@ -36,7 +36,7 @@ describe('plan on a cluster', () => {
   let directory: string;
   let kubeconfig: string;
   /** How the server answers who asks for a ConfigMap. */
-  let answer: 'Found' | 'Missing' | 'Forbidden';
+  let answer: 'Found' | 'Empty' | 'Broken' | 'Missing' | 'Forbidden';
 
   beforeAll(async () => {
     server = await ScriptedApiServer.start();
@@ -48,7 +48,8 @@ describe('plan on a cluster', () => {
       if (!request.path.includes('/configmaps/')) return request.list('1', []);
       if (answer === 'Forbidden') return request.fail(403, 'Forbidden');
       if (answer === 'Missing') return request.fail(404, 'NotFound');
-      return request.json(200, { kind: 'ConfigMap', apiVersion: 'v1', metadata: {}, data });
+      const held = { Found: { data }, Empty: {}, Broken: { data: { [Object.keys(data)[0]!]: '{' } } }[answer];
+      return request.json(200, { kind: 'ConfigMap', apiVersion: 'v1', metadata: {}, ...held });
     });
   });
   beforeEach(() => {
@@ -78,20 +79,37 @@ describe('plan on a cluster', () => {
     expect(server.log).toContain('GET /api/v1/namespaces/ai/configmaps/coders-calibrations');
   });
 
-  test('goes by estimates where nothing was measured', async () => {
-    answer = 'Missing';
+  test('goes by estimates without a word where the operator has measured nothing either', async () => {
+    answer = 'Empty';
     const { out, complaints } = await plan();
     expect(out).toContain('FP8 on 2x H100-80GB, 262144 tokens');
     expect(out).toMatch(/overhead .* an estimate/);
     expect(complaints).toBe('');
   });
 
-  test('and says so in a line to who may not read it', async () => {
+  test('goes by estimates where no measurements are found, and says in a line where it looked', async () => {
+    answer = 'Missing';
+    const { out, complaints, code } = await plan('--lease-namespace', 'ai', '--lease-name', 'coders');
+    expect(code).toBe(0);
+    expect(out).toMatch(/overhead .* an estimate/);
+    expect(complaints).toBe(
+      'No measurements of engines were found: there is no ConfigMap ai/coders-calibrations, so the plan goes by estimates; where the operator is elsewhere, say so with --lease-namespace and --lease-name.\n',
+    );
+  });
+
+  test('goes by estimates where measurements may not be read, and says so in a line', async () => {
     answer = 'Forbidden';
     const { out, complaints } = await plan();
     expect(out).toContain('FP8 on 2x H100-80GB, 262144 tokens');
     expect(complaints).toBe(
       'ConfigMap qwen-coder-system/qwen-coder-operator-calibrations may not be read: planned by estimates where the operator may know what engines measured; ask for that right to have the same plan.\n',
     );
+  });
+
+  test('what is no measurement is none, as it is to the operator', async () => {
+    answer = 'Broken';
+    const { out, complaints } = await plan();
+    expect(out).toMatch(/overhead .* an estimate/);
+    expect(complaints).toBe('');
   });
 });
