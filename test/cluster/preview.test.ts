@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import type { QwenCoderSpecInput } from '../../src/api/index.ts';
-import { type Deployment, type KubeObject, ResourceQuotas } from '../../src/kube/index.ts';
+import { type Deployment, type KubeObject, Pods, ResourceQuotas } from '../../src/kube/index.ts';
 import { CHILD_KINDS } from '../../src/reconcile/apply.ts';
 import { difference } from '../../src/reconcile/difference.ts';
 import { APPLIED, LOAD_SECONDS, REVISION } from '../../src/render/labels.ts';
@@ -47,6 +47,7 @@ interface Plans {
   readonly plans: readonly [
     {
       readonly plan: { readonly gpuName: string };
+      readonly alternative?: { readonly set: QwenCoderSpecInput };
       readonly change: { readonly restarts: readonly string[][]; readonly writes: readonly object[] };
     },
   ];
@@ -193,6 +194,40 @@ test('a quota of the namespace is planned with; who may not read all that the op
     `The ResourceQuotas of namespace ${namespace} may not be listed: planned without them; ask for that right to have them obeyed.\n`,
   );
   expect(unaware.err).toMatch(/^ConfigMap \S+-calibrations may not be read: planned by estimates/m);
+});
+
+test('a plan waits for GPUs that others hold; plan and condition name what could start, and with that set it does', async () => {
+  const namespace = await world.namespace();
+  const pods = ['h100-80gb-0', 'h100-80gb-1'].map((node) => ({ name: `training-on-${node}`, node }));
+  for (const { name, node } of pods)
+    await world.client.create(Pods, {
+      metadata: { namespace, name },
+      spec: {
+        nodeSelector: { 'kubernetes.io/hostname': node },
+        tolerations: [{ operator: 'Exists' }],
+        containers: [{ name: 'main', image: 'busybox', resources: { limits: { 'nvidia.com/gpu': '7' } } }],
+      },
+    });
+  await eventually(async () => {
+    for (const { name } of pods)
+      expect((await world.client.get(Pods, { namespace, name }))?.status?.phase).toBe('Running');
+  });
+  const sooner = 'FP8 on 4x L40S-48GB, 262144 tokens, could start at once: set spec.placement.products to [L40S-48GB].';
+
+  const { out } = await qwencoder(['plan', '-n', namespace, '-f', '-'], file({}));
+  expect(out.replaceAll(/\s+/g, ' ')).toContain(`2 of 16 H100-80GB are free: 1 replica waits for GPUs. ${sooner}`);
+  await world.apply(namespace, 'coder', {});
+  const unplaced = { status: 'False', reason: 'FetchUnschedulable' } as const;
+  const { message } = await world.condition(namespace, 'coder', 'ModelAvailable', unplaced, 60_000);
+  expect(message).toContain(sooner);
+  expect(await world.condition(namespace, 'coder', 'Planned', { status: 'True' })).toMatchObject({
+    message: 'FP8 on 2x H100-80GB, 262144 tokens; 10 requests of that length fit at once.',
+  });
+
+  const { alternative } = await planned(['-n', namespace, '-f', '-'], file({}));
+  await world.apply(namespace, 'coder', alternative!.set);
+  expect(await world.ready(namespace, 'coder', 90_000)).toMatchObject({ reason: 'Serving' });
+  expect((await world.resource(namespace, 'coder'))!.status!.plan!.gpus).toBe('4x L40S-48GB');
 });
 
 test('what the cluster has is planned with; without rights, or for a card that nobody has, it says what to do', async () => {
