@@ -27,7 +27,7 @@ export const multipliesFp8 = ({ computeCapability, isAmd }: GpuGroup): boolean =
   isAmd || (computeCapability ?? 0) >= FP8_COMPUTE_CAPABILITY;
 
 /** The GPUs that declared node shapes would bring, as nodes that do not exist yet. */
-export const shapeNodes = (spec: QwenCoderSpec): GpuNode[] =>
+const shapeNodes = (spec: QwenCoderSpec): GpuNode[] =>
   (spec.placement.nodeShapes ?? []).map(({ product, memory, gpus }, index) => ({
     name: `shape/${index}`,
     product,

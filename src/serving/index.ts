@@ -1,14 +1,6 @@
 /** The model, the GPUs and the engines as pure functions. */
 export * from './plan.ts';
-export {
-  CHECKPOINTS,
-  GENERATION_DEFAULTS,
-  GIB,
-  MIB,
-  MODEL,
-  VLLM_QUANTIZATIONS,
-  type Checkpoint,
-} from './model-profile.ts';
+export { CHECKPOINTS, GIB, MIB, MODEL, VLLM_QUANTIZATIONS, type Checkpoint } from './model-profile.ts';
 export {
   catalogueMemoryBytes,
   findGpu,
@@ -91,10 +83,10 @@ export {
 export { memoryFailure, startReport, type StartReport } from './start-report.ts';
 export { engineVariant } from './variant.ts';
 export { caveatOf, isGuess } from './guess.ts';
-export { hasWholeGpus, shapeNodes } from './gpu-groups.ts';
+export { hasWholeGpus } from './gpu-groups.ts';
 export { parseNodes, type NodeGroup } from './node-specification.ts';
 export { planServing } from './planner.ts';
-export { nodeSharing, roomOn, type NodeSharing, type Room } from './room.ts';
+export { nodeSharing, roomOn, type NodeSharing } from './room.ts';
 export { quantityBytes, quantityValue } from './quantity.ts';
 export {
   diagnoseEngine,

@@ -81,6 +81,3 @@ export const CHECKPOINTS = {
   BF16: { repository: 'Qwen/Qwen3-Coder-Next', bytes: 159_350_000_000 },
   FP8: { repository: 'Qwen/Qwen3-Coder-Next-FP8', bytes: 80_400_000_000 },
 } as const satisfies Record<(typeof VLLM_QUANTIZATIONS)[number], Checkpoint>;
-
-/** The checkpoint's own generation defaults (`generation_config.json`). */
-export const GENERATION_DEFAULTS = { temperature: 1, topP: 0.95, topK: 40 } as const;

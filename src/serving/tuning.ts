@@ -233,7 +233,7 @@ export function informed(
 }
 
 /** The longest context that the measured blocks hold for the requests that a spec asks for; undefined where nothing is measured. */
-export function fittingOf(plan: ServingPlan, spec: QwenCoderSpec, kvBlocks: number | undefined): Fitting | undefined {
+function fittingOf(plan: ServingPlan, spec: QwenCoderSpec, kvBlocks: number | undefined): Fitting | undefined {
   if (kvBlocks === undefined) return undefined;
   const geometry = geometryOf(plan, spec);
   const maxModelLen = maxTokens(geometry, kvBlocks, asked(spec));

@@ -10,6 +10,7 @@ import {
   type GgufRequest,
 } from '../../../src/serving/engines/gguf-memory.ts';
 import { GIB, MIB } from '../../../src/serving/index.ts';
+import { COMPONENTS } from '../../../src/serving/model-profile.ts';
 
 const request = (over: Partial<GgufRequest> = {}): GgufRequest => ({
   quantization: 'Q4_K_M',
@@ -19,6 +20,7 @@ const request = (over: Partial<GgufRequest> = {}): GgufRequest => ({
   ...over,
 });
 
+/** Allocations that llama-server 0.7.0 printed on a CPU for a GGUF of this model's shapes without its weights, micro-batch 512. */
 describe('what llama.cpp 0.7.0 allocated for these shapes', () => {
   test.each([
     { cacheType: 'f16', contextTokens: 32_768, mib: 768 },
@@ -30,10 +32,32 @@ describe('what llama.cpp 0.7.0 allocated for these shapes', () => {
   });
 
   test.each([
-    { slots: 1, mib: 75.38 },
-    { slots: 4, mib: 301.5 },
-  ])('$mib MiB of states for $slots slots', ({ slots, mib }) => {
-    expect(ggufMemory(request({ slots }), 0).states / MIB).toBeCloseTo(mib, 1);
+    ['f32', 49_152],
+    ['f16', 24_576],
+    ['bf16', 24_576],
+    ['q8_0', 13_056],
+    ['q5_1', 9216],
+    ['q5_0', 8448],
+    ['q4_1', 7680],
+    ['q4_0', 6912],
+    // As wide as q4_0 by ggml's block layout; not allocated.
+    ['iq4_nl', 6912],
+  ] as const)('%s keeps a token in %i bytes', (cacheType, bytes) => {
+    expect(ggufMemory(request({ cacheType, contextTokens: 1 }), 0).kvCache).toBe(bytes);
+  });
+
+  test('a slot has 79,036,416 bytes of states: 75.38 MiB for one, 301.5 MiB for four, whatever the length', () => {
+    expect(ggufMemory(request(), 0).states).toBe(79_036_416);
+    expect(ggufMemory(request({ contextTokens: 4096 }), 0).states).toBe(79_036_416);
+    for (const [slots, mib] of [
+      [1, 75.38],
+      [4, 301.5],
+    ] as const)
+      expect(Math.abs(ggufMemory(request({ slots }), 0).states / MIB - mib)).toBeLessThan(0.01);
+  });
+
+  test('slots share one pool: more of them hold no more tokens', () => {
+    expect(ggufMemory(request({ slots: 8 }), 0).kvCache).toBe(ggufMemory(request(), 0).kvCache);
   });
 
   test.each([
@@ -43,11 +67,28 @@ describe('what llama.cpp 0.7.0 allocated for these shapes', () => {
   ])('$mib MiB to compute with $contextTokens tokens', ({ contextTokens, mib }) => {
     expect(ggufMemory(request({ contextTokens }), 0).computePerGpu / MIB).toBeCloseTo(mib, 0);
   });
+});
 
-  test('at 4 bits, about 1.4 GiB are not experts, and about 40 to 44 GiB are', () => {
+describe('weights', () => {
+  test('of a mixed 4 bit file are divided as one that was measured: 1,403 of 42,875 MiB are not experts', () => {
     const { weights, hostExperts } = ggufMemory(request(), EXPERT_LAYERS);
-    expect(weights / GIB).toBeCloseTo(1.4, 0);
-    expect(hostExperts / GIB).toBeCloseTo(43.7, 0);
+    expect(weights / (weights + hostExperts)).toBeCloseTo(1403 / 42_875, 3);
+  });
+
+  test.each([
+    ['Q8_0', 8.5],
+    ['BF16', 16],
+  ] as const)('of %s are 79.67 B parameters of %f bits, all alike', (quantization, bits) => {
+    const { bytes } = GGUF_CHECKPOINTS[quantization];
+    expect(Math.abs(bytes / ((79.67e9 * bits) / 8) - 1)).toBeLessThan(0.001);
+    const experts = COMPONENTS.routedExperts.parameters / 79_674_391_296;
+    expect(ggufMemory(request({ quantization }), EXPERT_LAYERS).hostExperts / bytes).toBeCloseTo(experts, 9);
+  });
+
+  test('each layer whose experts are in host RAM takes the same from the GPUs', () => {
+    const [none, one, all] = [0, 1, EXPERT_LAYERS].map((layers) => ggufMemory(request(), layers));
+    expect(none!.hostExperts).toBe(0);
+    expect((none!.weights - one!.weights) * EXPERT_LAYERS).toBeCloseTo(all!.hostExperts, -1);
   });
 });
 
