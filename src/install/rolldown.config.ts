@@ -12,7 +12,14 @@ export default defineConfig({
   output: {
     file: new URL('../../dist/qwen-coder.mjs', import.meta.url).pathname,
     format: 'esm',
-    // Not minified: what Node prints of an uncaught error is then a line that one can read.
+    // V8 keeps the text of what it runs, with two bytes a character where one of them is not ASCII. The notices are a file of their own.
+    comments: false,
+    // Nothing else is made shorter: what Node prints of an uncaught error is then a line that one can read.
+    minify: {
+      compress: false,
+      mangle: false,
+      codegen: { removeWhitespace: false, asciiOnly: true, legalComments: 'none' },
+    },
     sourcemap: true,
     sourcemapExcludeSources: true,
   },
