@@ -4,29 +4,26 @@ import type { Clock } from '../runtime/clock.ts';
 import type { KubeClient } from './client.ts';
 import { microTime } from './lease.ts';
 import { type EventRecord, Events } from './resources.ts';
-import type { Wire } from './wire.ts';
+import type { ObjectKey, ObjectMeta, Wire } from './wire.ts';
 
 export type ObjectReference = Wire<V1ObjectReference>;
 
 /** Where Events are written. */
 export interface EventStore {
-  create(event: EventRecord): Promise<EventRecord>;
+  create(event: EventRecord): Promise<unknown>;
   /** Writes the `series` of an Event, the only part that may change; rejects if it is gone. */
-  update(event: EventRecord): Promise<EventRecord>;
+  update(at: ObjectKey, series: EventSeries): Promise<unknown>;
 }
 
 /** Events on a real API server; needs the rights `create` and `patch`. */
 export function eventStore(client: Pick<KubeClient, 'create' | 'patch'>): EventStore {
   return {
     create: (event) => client.create(Events, event),
-    update: ({ metadata, series }) =>
-      client.patch(
-        Events,
-        { namespace: metadata!.namespace!, name: metadata!.name! },
-        { type: 'merge', body: { series } },
-      ),
+    update: (at, series) => client.patch(Events, at, { type: 'merge', body: { series } }),
   };
 }
+
+export type EventSeries = NonNullable<EventRecord['series']>;
 
 export interface EventContent {
   readonly type: 'Normal' | 'Warning';
@@ -63,8 +60,8 @@ const seriesMs = 360_000;
 const maxNoteBytes = 1024;
 
 interface Series {
-  /** The server's object; absent until the create was answered. */
-  stored: EventRecord | undefined;
+  /** Where its Event is; absent until the create was answered. Thousands are remembered, so nothing else is kept of it. */
+  at: ObjectKey | undefined;
   count: number;
   lastAt: number;
   lastTime: string;
@@ -139,14 +136,18 @@ export class EventRecorder {
     for (const [other, old] of subject.series) if (now - old.lastAt >= seriesMs) subject.series.delete(other);
     const event = this.#event(regarding, { ...content, note });
     const fresh: Series = {
-      stored: undefined,
+      at: undefined,
       count: 1,
       lastAt: now,
       lastTime: event.eventTime,
       cancelWrite: undefined,
     };
     subject.series.set(key, fresh);
-    this.#write(subject, key, fresh, () => this.#options.store.create(event));
+    const { namespace, name } = event.metadata;
+    this.#write(subject, key, fresh, async () => {
+      await this.#options.store.create(event);
+      fresh.at = { namespace, name };
+    });
   }
 
   #subject(uid: string): Subject {
@@ -173,22 +174,21 @@ export class EventRecorder {
   #writeCount(subject: Subject, key: string, series: Series): void {
     series.cancelWrite?.();
     series.cancelWrite = undefined;
-    const { stored, count, lastTime } = series;
-    if (!stored) return;
-    const event = { ...stored, series: { count, lastObservedTime: lastTime } };
-    this.#write(subject, key, series, () => this.#options.store.update(event));
+    const { at, count, lastTime } = series;
+    if (!at) return;
+    this.#write(subject, key, series, () => this.#options.store.update(at, { count, lastObservedTime: lastTime }));
   }
 
-  #write(subject: Subject, key: string, series: Series, act: () => Promise<EventRecord>): void {
+  #write(subject: Subject, key: string, series: Series, act: () => Promise<unknown>): void {
     const write = this.#tryWrite(subject, key, series, act);
     this.#writes.add(write);
     void write.then(() => this.#writes.delete(write));
   }
 
   /** A series whose Event could not be written is forgotten, so its next occurrence makes a new Event. */
-  async #tryWrite(subject: Subject, key: string, series: Series, act: () => Promise<EventRecord>): Promise<void> {
+  async #tryWrite(subject: Subject, key: string, series: Series, act: () => Promise<unknown>): Promise<void> {
     try {
-      series.stored = await act();
+      await act();
     } catch (error) {
       if (subject.series.get(key) === series) subject.series.delete(key);
       series.cancelWrite?.();
@@ -196,7 +196,10 @@ export class EventRecorder {
     }
   }
 
-  #event(regarding: ObjectReference, content: EventContent): EventRecord & { eventTime: string } {
+  #event(
+    regarding: ObjectReference,
+    content: EventContent,
+  ): EventRecord & { eventTime: string; metadata: Required<Pick<ObjectMeta, 'name' | 'namespace'>> } {
     const { controller, instance } = this.#options;
     const eventTime = microTime(this.#clock);
     // Events of cluster-scoped objects live in `default`.

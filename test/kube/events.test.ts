@@ -1,7 +1,14 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type EventContent, EventRecorder, type EventRecorderOptions, type EventStore } from '../../src/kube/events.ts';
+import {
+  type EventContent,
+  EventRecorder,
+  type EventRecorderOptions,
+  type EventSeries,
+  type EventStore,
+} from '../../src/kube/events.ts';
 import type { EventRecord } from '../../src/kube/resources.ts';
+import type { ObjectKey } from '../../src/kube/wire.ts';
 import { ManualClock, settle } from '../support/manual-clock.ts';
 
 const minuteMs = 60_000;
@@ -14,20 +21,18 @@ class Events implements EventStore {
   isAway = false;
   writes = 0;
 
-  async create(event: EventRecord): Promise<EventRecord> {
+  async create(event: EventRecord): Promise<void> {
     this.#write();
     const { name } = event.metadata!;
     if (this.stored.has(name!)) throw new Error('409 AlreadyExists');
-    this.stored.set(name!, { ...event, metadata: { ...event.metadata, resourceVersion: '1' } });
-    return this.stored.get(name!)!;
+    this.stored.set(name!, event);
   }
 
-  async update(event: EventRecord): Promise<EventRecord> {
+  async update({ name }: ObjectKey, series: EventSeries): Promise<void> {
     this.#write();
-    const { name } = event.metadata!;
-    if (!this.stored.has(name!)) throw new Error('404 NotFound');
-    this.stored.set(name!, event);
-    return event;
+    const event = this.stored.get(name);
+    if (event === undefined) throw new Error('404 NotFound');
+    this.stored.set(name, { ...event, series });
   }
 
   #write(): void {
@@ -65,7 +70,7 @@ describe('EventRecorder', () => {
     expect(event).toEqual({
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
-      metadata: { name: expect.stringMatching(/^coder\.[0-9a-f]{16}$/), namespace: 'team-a', resourceVersion: '1' },
+      metadata: { name: expect.stringMatching(/^coder\.[0-9a-f]{16}$/), namespace: 'team-a' },
       eventTime: '2026-01-01T00:00:00.000000Z',
       reportingController: 'example.dev/operator',
       reportingInstance: 'pod-0',
