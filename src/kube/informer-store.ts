@@ -9,12 +9,12 @@ export interface Change<T> {
   readonly previous?: DeepReadonly<T>;
 }
 
-/** The values under which an object is found. */
+/** The values under which an object is found: the same for as long as the object is held. */
 export type IndexFunction<T> = (object: DeepReadonly<T>) => readonly string[];
 
 export interface StoreOptions<Raw extends KubeObject, T> {
-  /** What is kept of an object. `managedFields` are gone already; what is returned belongs to the store. */
-  readonly project: (raw: Raw) => T;
+  /** What is kept of an object, told what was kept of it before. `managedFields` are gone already; what is returned belongs to the store. */
+  readonly project: (raw: Raw, held: DeepReadonly<T> | undefined) => T;
   readonly indexBy?: Readonly<Record<string, IndexFunction<T>>>;
   readonly onChange: (change: Change<T>) => void;
 }
@@ -24,8 +24,6 @@ interface Entry<T> {
   readonly uid: string;
   readonly version: string;
   readonly object: DeepReadonly<T>;
-  /** Where it is filed: under its owners' UIDs, then under the values of each index. */
-  readonly filed: readonly (readonly string[])[];
 }
 
 /** A deleted object: nothing of it, and nothing older, may come back. The version is empty when it was not held. */
@@ -82,7 +80,6 @@ export class RewindError extends Error {
 export class InformerStore<Raw extends KubeObject, T = Raw> {
   readonly #options: StoreOptions<Raw, T>;
   readonly #entries = new Map<string, Entry<T>>();
-  readonly #owners = new Index<T>();
   readonly #indexes: { readonly name: string; readonly of: IndexFunction<T>; readonly index: Index<T> }[];
   /** Own writes that the stream has not delivered yet. */
   readonly #unconfirmed = new Map<string, Entry<T>>();
@@ -112,11 +109,6 @@ export class InformerStore<Raw extends KubeObject, T = Raw> {
   collect(into: DeepReadonly<T>[], namespace?: string): void {
     const prefix = namespace === undefined ? '' : `${namespace}/`;
     for (const entry of this.#entries.values()) if (entry.key.startsWith(prefix)) into.push(entry.object);
-  }
-
-  /** Objects with an owner reference to this UID. */
-  byOwnerUid(uid: string): DeepReadonly<T>[] {
-    return this.#owners.get(uid);
   }
 
   /** Objects that the named index function filed under this value. */
@@ -227,17 +219,26 @@ export class InformerStore<Raw extends KubeObject, T = Raw> {
     this.#tell(changes);
   }
 
+  /** Holds this in place of what it holds of that version of an object, and tells nobody. Of another version it keeps what it holds. */
+  exchange(key: ObjectKey, version: string, object: DeepReadonly<T>): void {
+    const held = this.#entries.get(keyText(key));
+    if (held?.version !== version) return;
+    const entry = { ...held, object };
+    this.#unfile(held);
+    this.#entries.set(entry.key, entry);
+    this.#file(entry);
+    if (this.#unconfirmed.get(entry.key) === held) this.#unconfirmed.set(entry.key, entry);
+  }
+
   #entry(raw: Raw): Entry<T> {
     const { key, uid, version } = identity(raw);
-    const metadata = raw.metadata!;
-    const references = metadata.ownerReferences;
-    // Half of a Pod's heap, and nobody reads them. They come last, so `delete` keeps the object's shape fast.
-    if (metadata.managedFields !== undefined) delete metadata.managedFields;
-    const owners = references === undefined ? NONE : references.map((reference) => reference.uid);
-    const object = this.#options.project(raw) as DeepReadonly<T>;
-    const filed = owners.length === 0 && this.#indexes.length === 0 ? NOWHERE : [owners];
-    if (filed !== NOWHERE) for (const { of } of this.#indexes) filed.push(of(object));
-    return { key, uid, version, object, filed };
+    // Half of a Pod's heap, and nobody reads them. To delete them would leave a dictionary, several times as large as an object.
+    const { managedFields: _, ...metadata } = raw.metadata!;
+    raw.metadata = metadata;
+    const object = this.#options.project(raw, this.#entries.get(key)?.object) as DeepReadonly<T>;
+    // What cannot be filed is not to be held.
+    for (const { of } of this.#indexes) of(object);
+    return { key, uid, version, object };
   }
 
   /** Whether the entry was newer than what was held. */
@@ -299,17 +300,11 @@ export class InformerStore<Raw extends KubeObject, T = Raw> {
   }
 
   #file(entry: Entry<T>): void {
-    for (let i = 0; i < entry.filed.length; i += 1) {
-      const index = i === 0 ? this.#owners : this.#indexes[i - 1]!.index;
-      for (const value of entry.filed[i]!) index.add(value, entry);
-    }
+    for (const { of, index } of this.#indexes) for (const value of of(entry.object)) index.add(value, entry);
   }
 
   #unfile(entry: Entry<T>): void {
-    for (let i = 0; i < entry.filed.length; i += 1) {
-      const index = i === 0 ? this.#owners : this.#indexes[i - 1]!.index;
-      for (const value of entry.filed[i]!) index.remove(value, entry);
-    }
+    for (const { of, index } of this.#indexes) for (const value of of(entry.object)) index.remove(value, entry);
   }
 
   #tell(changes: readonly Change<T>[]): void {
@@ -317,30 +312,25 @@ export class InformerStore<Raw extends KubeObject, T = Raw> {
   }
 }
 
-const NONE: readonly string[] = [];
-const NOWHERE: (readonly string[])[] = [];
-
 /** A deletion that the stream never confirms (it was faster than the answer) is remembered for this many later ones. */
 const MAX_FORGOTTEN = 10_000;
 
+/** Few are found under one value, so exact lists are smaller than maps, and than lists that have room to grow. */
 class Index<T> {
-  readonly #values = new Map<string, Map<string, Entry<T>>>();
+  readonly #values = new Map<string, readonly Entry<T>[]>();
 
   get(value: string): DeepReadonly<T>[] {
-    const entries = this.#values.get(value);
-    return entries === undefined ? [] : Array.from(entries.values(), (entry) => entry.object);
+    return (this.#values.get(value) ?? []).map((entry) => entry.object);
   }
 
   add(value: string, entry: Entry<T>): void {
-    const entries = this.#values.get(value);
-    if (entries) entries.set(entry.key, entry);
-    else this.#values.set(value, new Map([[entry.key, entry]]));
+    this.#values.set(value, [...(this.#values.get(value) ?? []), entry]);
   }
 
   remove(value: string, entry: Entry<T>): void {
-    const entries = this.#values.get(value);
-    entries?.delete(entry.key);
-    if (entries?.size === 0) this.#values.delete(value);
+    const others = this.#values.get(value)!.filter((other) => other !== entry);
+    if (others.length > 0) this.#values.set(value, others);
+    else this.#values.delete(value);
   }
 }
 

@@ -14,8 +14,11 @@ export interface InformerOptions<Raw extends KubeObject, T> {
   readonly namespaces?: readonly string[] | undefined;
   readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string | undefined;
-  /** What is kept of an object; all of it but `managedFields` when absent. The raw object is the caller's to keep or to change. */
-  readonly project?: (raw: Raw) => T;
+  /**
+   * What is kept of an object, told what was kept of it before; all of it but `managedFields` when absent. The raw object is the caller's
+   * to keep or to change.
+   */
+  readonly project?: (raw: Raw, held: DeepReadonly<T> | undefined) => T;
   readonly indexBy?: Readonly<Record<string, IndexFunction<T>>>;
   readonly onChange?: (change: Change<T>) => void;
   /** Told of everything that was survived: failed requests, cut streams, handlers that threw. */
@@ -179,11 +182,6 @@ export class Informer<Raw extends KubeObject, T = Raw> {
     return objects;
   }
 
-  /** Objects with an owner reference to this UID. */
-  byOwnerUid(uid: string): DeepReadonly<T>[] {
-    return this.#scopes.flatMap(({ store }) => store.byOwnerUid(uid));
-  }
-
   /** Objects that the named index function filed under this value. */
   byIndex(name: string, value: string): DeepReadonly<T>[] {
     return this.#scopes.flatMap(({ store }) => store.byIndex(name, value));
@@ -195,6 +193,11 @@ export class Informer<Raw extends KubeObject, T = Raw> {
    */
   observe(written: Raw): void {
     this.#holder(written.metadata?.namespace)?.store.observe(written);
+  }
+
+  /** Keeps this of an object from now on, in place of what was kept of that version; nobody is told. */
+  exchange(key: ObjectKey, version: string, object: DeepReadonly<T>): void {
+    this.#holder(key.namespace)?.store.exchange(key, version, object);
   }
 
   /** Read your deletes: the object with this UID is gone for good; late news of it are ignored. */

@@ -48,33 +48,25 @@ export class SharedParts {
   // Equal keys mean equal values: members in the order in which the server writes them, texts behind their length.
 
   #keyOfMembers(members: Record<string, unknown>): string {
-    let key = '{';
-    for (const name in members) {
-      const value = members[name];
-      if (!isPart(value)) {
-        key += `${name}:${wordOf(value)},`;
-        continue;
-      }
-      const part = this.#part(value);
-      members[name] = part.value;
-      key += `${name}:${part.word},`;
-    }
-    return key;
+    const words: string[] = ['{'];
+    for (const name in members) words.push(name, ':', this.#wordOf(members, name), ',');
+    return flat(words);
   }
 
   #keyOfItems(items: unknown[]): string {
-    let key = '[';
-    for (let index = 0; index < items.length; index += 1) {
-      const value = items[index];
-      if (!isPart(value)) {
-        key += `${wordOf(value)},`;
-        continue;
-      }
-      const part = this.#part(value);
-      items[index] = part.value;
-      key += `${part.word},`;
-    }
-    return key;
+    const words: string[] = ['['];
+    for (let index = 0; index < items.length; index += 1) words.push(this.#wordOf(items, index), ',');
+    return flat(words);
+  }
+
+  /** What stands for a member, which is shared by then. */
+  #wordOf<K extends string | number>(holder: Record<K, unknown>, name: K): string {
+    const value = holder[name];
+    if (typeof value === 'string' && value.length <= SHORT) return `${value.length}"${value}`;
+    if (typeof value !== 'string' && (typeof value !== 'object' || value === null)) return String(value);
+    const part = this.#part(value);
+    holder[name] = part.value;
+    return part.word;
   }
 
   #text(text: string): Part {
@@ -107,7 +99,5 @@ export class SharedParts {
   }
 }
 
-const isPart = (value: unknown): value is string | object =>
-  typeof value === 'string' ? value.length > SHORT : typeof value === 'object' && value !== null;
-
-const wordOf = (value: unknown): string => (typeof value === 'string' ? `${value.length}"${value}` : String(value));
+/** One text. What `+` makes is a tree of its pieces until somebody reads it, and stays one as the key of a map. */
+const flat = (words: readonly string[]): string => words.join('');

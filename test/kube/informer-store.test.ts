@@ -194,7 +194,6 @@ describe('own writes', () => {
 });
 
 describe('indexes', () => {
-  const owned = (uid: string) => ({ ownerReferences: [{ apiVersion: 'v1', kind: 'Job', name: 'x', uid }] });
   const names = (pods: readonly Change<Pod>['object'][]) => new Set(pods.map((pod) => pod.metadata?.name));
 
   test('follow every change', () => {
@@ -205,15 +204,6 @@ describe('indexes', () => {
     store.remove(pod('b', 12, { labels: { app: 'x' } }));
     expect(names(store.byIndex('label', 'x'))).toEqual(new Set([]));
     expect(names(store.byIndex('label', 'y'))).toEqual(new Set(['a']));
-  });
-
-  test('owners are indexed', () => {
-    const { store, replace } = setUp();
-    replace(10, pod('a', 1, owned('o')), pod('b', 2, owned('p')));
-    store.apply(pod('c', 11, owned('o')));
-    store.apply(pod('a', 12, owned('p')));
-    expect(names(store.byOwnerUid('o'))).toEqual(new Set(['c']));
-    expect(names(store.byOwnerUid('p'))).toEqual(new Set(['a', 'b']));
   });
 
   test('a name that was never declared is an error', () => {
@@ -228,4 +218,50 @@ test('managedFields never enter, and the projection is what is kept', () => {
   });
   store.apply(pod('a', 1, { managedFields: [{}] }));
   expect(store.get({ namespace: 'default', name: 'a' })).toEqual({ name: 'a', fields: undefined });
+});
+
+describe('an exchange', () => {
+  test('of what is held is told to nobody, and found as before', () => {
+    const { store, replace, told } = setUp();
+    replace(10, pod('a', 3, { labels: { app: 'x' } }));
+    told();
+    const less = { metadata: { name: 'a', resourceVersion: '3', labels: { app: 'x' } } } as Pod;
+    store.exchange({ namespace: 'default', name: 'a' }, '3', less);
+    expect(told()).toEqual([]);
+    expect(store.get({ namespace: 'default', name: 'a' })).toBe(less);
+    expect(store.byIndex('label', 'x')).toEqual([less]);
+    store.apply(pod('a', 11, {}));
+    expect(told()).toEqual(['update a@3 → a@11']);
+    expect(store.byIndex('label', 'x')).toEqual([]);
+  });
+
+  test('comes too late for another version', () => {
+    const { store, replace, held } = setUp();
+    replace(10, pod('a', 3));
+    store.apply(pod('a', 11));
+    store.exchange({ namespace: 'default', name: 'a' }, '3', {});
+    store.exchange({ namespace: 'default', name: 'b' }, '3', {});
+    expect(held()).toEqual(['a@11']);
+  });
+
+  test('of an own write goes with it when the stream passes without it', () => {
+    const { store, replace, held } = setUp();
+    replace(10);
+    store.observe(pod('a', 12));
+    store.exchange({ namespace: 'default', name: 'a' }, '12', pod('a', 12));
+    store.advance('13');
+    expect(held()).toEqual([]);
+  });
+
+  test('is known to the next projection', () => {
+    const store = new InformerStore<Pod, { readonly version: string; readonly before: unknown }>({
+      project: ({ metadata }, before) => ({ version: metadata!.resourceVersion!, before }),
+      onChange: () => {},
+    });
+    store.observe(pod('a', 3));
+    const less = { version: '3', before: 'less' };
+    store.exchange({ namespace: 'default', name: 'a' }, '3', less);
+    store.apply(pod('a', 4));
+    expect(store.get({ namespace: 'default', name: 'a' })).toEqual({ version: '4', before: less });
+  });
 });
