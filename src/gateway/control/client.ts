@@ -27,8 +27,10 @@ const LONGEST_RETRY_MS = 10_000;
  */
 export class ControlClient {
   readonly #options: ControlClientOptions;
-  readonly #stop = new AbortController();
+  #isStopped = false;
   #state: string | undefined;
+  /** While there is no stream: ends the wait for one. There are thousands of clients, so none keeps what it needs only then. */
+  #waiting: AbortController | undefined;
   #stream: LineStream | undefined;
 
   constructor(options: ControlClientOptions) {
@@ -38,16 +40,17 @@ export class ControlClient {
   /** Runs until it is stopped. */
   async run(): Promise<void> {
     const { clock, onFailure } = this.#options;
-    const { signal } = this.#stop;
     let retryMs = FIRST_RETRY_MS;
-    while (!signal.aborted) {
+    for (;;) {
       try {
         await this.#connect(() => (retryMs = FIRST_RETRY_MS));
       } catch (error) {
-        if (signal.aborted) return;
+        if (this.#isStopped) return;
         onFailure(error);
       }
-      await clock.sleep(retryMs, signal).catch(() => {});
+      this.#waiting = new AbortController();
+      await clock.sleep(retryMs, this.#waiting.signal).catch(() => {});
+      if (this.#isStopped) return;
       retryMs = Math.min(LONGEST_RETRY_MS, retryMs * 2);
     }
   }
@@ -60,12 +63,13 @@ export class ControlClient {
   }
 
   stop(): void {
-    this.#stop.abort();
+    this.#isStopped = true;
+    this.#waiting?.abort();
+    this.#stream?.close();
   }
 
   async #connect(onHeard: () => void): Promise<void> {
     const { clock, onLoad } = this.#options;
-    const { signal } = this.#stop;
     const socket = await this.#open();
     const ended = Promise.withResolvers<void>();
     const stream = new LineStream(socket, {
@@ -76,25 +80,23 @@ export class ControlClient {
       },
       onEnd: (reason) => (reason ? ended.reject(reason) : ended.resolve()),
     });
-    const close = (): void => stream.close();
-    signal.addEventListener('abort', close, { once: true });
-    if (signal.aborted) close();
     this.#stream = stream;
+    if (this.#isStopped) stream.close();
     if (this.#state !== undefined) stream.write(this.#state);
     try {
       await ended.promise;
       throw new Error('the gateway has closed the stream');
     } finally {
       this.#stream = undefined;
-      signal.removeEventListener('abort', close);
     }
   }
 
   /** A connection that has left HTTP. **Fails when** the gateway does not answer, or answers otherwise. */
   #open(): Promise<Duplex> {
     const { clock, url, key, epoch } = this.#options;
-    const late = new AbortController();
-    const cancel = clock.schedule(OPEN_MS, () => late.abort(new Error(`no answer within ${OPEN_MS / 1000} s`)));
+    const waiting = new AbortController();
+    this.#waiting = waiting;
+    const cancel = clock.schedule(OPEN_MS, () => waiting.abort(new Error(`no answer within ${OPEN_MS / 1000} s`)));
     const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
     request(`${url}${CONTROL_PATH}`, {
       method: 'POST',
@@ -105,7 +107,7 @@ export class ControlClient {
         connection: 'Upgrade',
         upgrade: CONTROL_PROTOCOL,
       },
-      signal: AbortSignal.any([late.signal, this.#stop.signal]),
+      signal: waiting.signal,
     })
       .once('upgrade', (_, socket, head) => {
         socket.unshift(head);
@@ -115,8 +117,11 @@ export class ControlClient {
         response.resume();
         reject(new Error(`the gateway answers ${response.statusCode}`));
       })
-      .once('error', (error) => reject(late.signal.aborted ? (late.signal.reason as Error) : error))
+      .once('error', (error) => reject(waiting.signal.aborted ? (waiting.signal.reason as Error) : error))
       .end();
-    return promise.finally(cancel);
+    return promise.finally(() => {
+      cancel();
+      this.#waiting = undefined;
+    });
   }
 }

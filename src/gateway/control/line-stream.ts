@@ -1,5 +1,4 @@
 import type { Duplex } from 'node:stream';
-import { StringDecoder } from 'node:string_decoder';
 import type { Clock } from '../../runtime/clock.ts';
 
 /** A stream that is silent for so long is dead; each side says something three times as often. */
@@ -7,7 +6,10 @@ const SILENCE_MS = 15_000;
 const BEAT_MS = 5000;
 
 /** Longest line: some hundred replicas. */
-const MOST_CHARACTERS = 1 << 20;
+const MOST_BYTES = 1 << 20;
+
+const NEWLINE = 10;
+const NOTHING = Buffer.alloc(0);
 
 export interface LineStreamOptions {
   readonly clock: Clock;
@@ -26,8 +28,8 @@ export interface LineStreamOptions {
 export class LineStream {
   readonly #socket: Duplex;
   readonly #options: LineStreamOptions;
-  readonly #decoder = new StringDecoder('utf8');
-  #rest = '';
+  /** The beginning of a line whose end has not come yet. */
+  #rest: Buffer = NOTHING;
   #heardMs: number;
   #cancel: (() => void) | undefined;
   #hasEnded = false;
@@ -66,10 +68,18 @@ export class LineStream {
 
   #take(bytes: Buffer): void {
     this.#heardMs = this.#options.clock.monotonic();
-    const lines = (this.#rest + this.#decoder.write(bytes)).split('\n');
-    this.#rest = lines.pop()!;
+    const end = bytes.lastIndexOf(NEWLINE);
+    // No character has a newline within, so whole lines are whole text.
+    const lines =
+      end < 0
+        ? []
+        : Buffer.concat([this.#rest, bytes.subarray(0, end)])
+            .toString()
+            .split('\n');
+    if (end < 0) this.#rest = Buffer.concat([this.#rest, bytes]);
+    else this.#rest = end === bytes.length - 1 ? NOTHING : Buffer.from(bytes.subarray(end + 1));
     try {
-      if (this.#rest.length > MOST_CHARACTERS) throw new Error('a line is too long');
+      if (this.#rest.length > MOST_BYTES) throw new Error('a line is too long');
       for (const line of lines) if (line !== '' && !this.#hasEnded) this.#options.onLine(line);
     } catch (error) {
       this.#end(error as Error);
