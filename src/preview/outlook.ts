@@ -75,7 +75,7 @@ export function outlook(decision: Decision): Outlook {
     starts: named([...willRun].filter((index) => !runs.has(index))),
     stops: named([...runs].filter((index) => !willRun.has(index))),
     weights: weightsOutlook(facts, target, model),
-    actions: diff(owner, children, facts.children, { keepWeights: !target.planned }),
+    actions: diff(owner, children, facts.children, { keepWeights: !target.planned }).actions,
     children,
   };
 }

@@ -14,6 +14,7 @@ import { CHILD_KINDS, Resources, type Written } from './apply.ts';
 import type { NodeFacts, PodFacts, QuotaFacts } from './facts.ts';
 import { GpuInventory } from './inventory.ts';
 import type { Scraped, Watched } from './metrics.ts';
+import { type LiveChild, type Match, abridged } from './live-child.ts';
 import { type Caches, replicaFailure } from './observe.ts';
 import { projectNode, projectPod, projectQuota } from './projections.ts';
 import { isSame } from './same.ts';
@@ -47,7 +48,7 @@ export class InformerCaches implements Caches, Written, Scraped {
   readonly inventory = new GpuInventory();
   readonly #options: CachesOptions;
   readonly #resources: Informer<Listed>;
-  readonly #children: ReadonlyMap<string, Informer<KubeObject>>;
+  readonly #children: ReadonlyMap<string, Informer<KubeObject, LiveChild>>;
   readonly #pods: Informer<KubeObject, PodFacts>;
   readonly #nodes: Informer<KubeObject, NodeFacts>;
   readonly #quotas: Informer<KubeObject, QuotaFacts>;
@@ -70,15 +71,21 @@ export class InformerCaches implements Caches, Written, Scraped {
     this.#children = new Map(
       CHILD_KINDS.map((resource) => [
         resource.kind,
-        new Informer<KubeObject>({
+        new Informer<KubeObject, LiveChild>({
           ...shared(resource.kind),
           namespaces,
           resource: resource,
           labelSelector: MANAGED_SELECTOR,
           // Items of a list come without their kind.
-          project: (raw) => parts.share({ ...raw, kind: resource.kind, apiVersion: apiVersionOf(resource) }),
+          project: (raw, held) =>
+            parts.share(
+              asHeld(
+                { ...raw, kind: resource.kind, apiVersion: apiVersionOf(resource) },
+                held as LiveChild | undefined,
+              ),
+            ),
           indexBy: { [BY_RESOURCE]: resourceOf },
-          onChange: (change) => this.#childChanged(change as Seen<KubeObject>),
+          onChange: (change) => this.#childChanged(change as Seen<LiveChild>),
         }),
       ]),
     );
@@ -143,8 +150,17 @@ export class InformerCaches implements Caches, Written, Scraped {
     return this.#resources.get({ namespace: namespace!, name: name! }) as QwenCoderDeployment | undefined;
   }
 
-  children(key: string): KubeObject[] {
-    return [...this.#children.values()].flatMap((informer) => informer.byIndex(BY_RESOURCE, key) as KubeObject[]);
+  children(key: string): LiveChild[] {
+    return [...this.#children.values()].flatMap((informer) => informer.byIndex(BY_RESOURCE, key) as LiveChild[]);
+  }
+
+  /** Forgets of children that hold their rendering what nobody reads any more: nine tenths of all that would be held. */
+  matched(matches: readonly Match[]): void {
+    for (const { live, digest } of matches) {
+      const { namespace, name, resourceVersion } = live.metadata!;
+      const key = { namespace: namespace!, name: name! };
+      this.#children.get(live.kind!)!.exchange(key, resourceVersion!, abridged(live, digest));
+    }
   }
 
   pods(key: string): PodFacts[] {
@@ -227,6 +243,10 @@ function resourceOf({ metadata }: Labelled): string[] {
 interface Labelled {
   readonly metadata?: { readonly namespace?: string; readonly labels?: Readonly<Record<string, string>> };
 }
+
+/** A child whose status alone changed still holds its rendering. */
+const asHeld = (child: KubeObject, held: LiveChild | undefined): LiveChild =>
+  held?.holds === undefined || isSpecChange(child, held) ? child : abridged(child, held.holds);
 
 /** Whether anything but the status changed. Kinds without a generation have no status to speak of. */
 function isSpecChange(object: KubeObject, previous: KubeObject): boolean {

@@ -1,15 +1,13 @@
 import { GROUP, KIND, type QwenCoderDeployment, type QwenCoderSpec, VERSION } from '../api/index.ts';
 import { type Installation, type Owner, type WeightsAccess, engineKeysName } from '../render/index.ts';
 import { type Desire, desiredChildren, isRollingOut, wantedReplicas } from './desired.ts';
-import { type Action, diff } from './diff.ts';
+import { type Difference, diff } from './diff.ts';
 import type { Planner } from './metrics.ts';
 import { type Caches, type Counted, observe, observeModel, observeVolume } from './observe.ts';
 import { type Learned, chooseTarget } from './target.ts';
 
 /** What is to be done about one resource, with all that it was decided on. */
-export interface Decision extends Desire {
-  readonly actions: readonly Action[];
-}
+export interface Decision extends Desire, Difference {}
 
 export interface DecisionOptions {
   readonly installation: Installation;
@@ -36,10 +34,10 @@ export function decide(
   const model = target.planned ? observeModel(caches, key, facts, target.revision) : ({ state: 'missing' } as const);
   const volume = target.planned ? observeVolume(facts, target.revision) : undefined;
   const desire: Desire = { facts, target, model, volume, wanted: wantedReplicas(spec), access, installation };
-  const actions = diff(facts.owner, desiredChildren(desire), facts.children, {
+  const found = diff(facts.owner, desiredChildren(desire), facts.children, {
     keepWeights: isRollingOut(facts.slots, target),
   });
-  return { ...desire, actions };
+  return { ...desire, ...found };
 }
 
 const ownerOf = ({ metadata }: QwenCoderDeployment): Owner => ({

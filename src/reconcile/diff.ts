@@ -1,6 +1,7 @@
 import type { KubeObject } from '../kube/index.ts';
 import { APPLIED, COMPONENT, type Owner } from '../render/index.ts';
 import { difference } from './difference.ts';
+import { type LiveChild, type Match, digestOf } from './live-child.ts';
 
 /** One write that is due, and why. */
 export type Action =
@@ -11,6 +12,8 @@ export type Action =
 /** Kinds whose content cannot be changed: a new content has a new name. */
 const IMMUTABLE = new Set(['Job']);
 
+const RENDERING_CHANGED = 'its rendering changed';
+
 /** Weights are worth hours of download, so they go last. */
 const isOfWeights = ({ metadata }: KubeObject): boolean => metadata?.labels?.[COMPONENT] === 'weights';
 
@@ -19,25 +22,35 @@ export interface DiffOptions {
   readonly keepWeights: boolean;
 }
 
+export interface Difference {
+  /** What must be written. */
+  readonly actions: readonly Action[];
+  /** Children that were compared whole, and need not be again. */
+  readonly matches: readonly Match[];
+}
+
 /**
  * What must be written so that the live children become the desired ones.
  *
- * **Guarantees**: empty when nothing differs; desired order is kept, deletions come last; only objects that `owner` controls are deleted.
+ * **Guarantees**: no action when nothing differs; desired order is kept, deletions come last; only objects that `owner` controls are
+ * deleted.
  */
 export function diff(
   owner: Owner,
   desired: readonly KubeObject[],
-  live: readonly KubeObject[],
+  live: readonly LiveChild[],
   options: DiffOptions,
-): Action[] {
+): Difference {
   const liveByName = new Map(live.map((object) => [nameOf(object), object]));
   const actions: Action[] = [];
+  const matches: Match[] = [];
   for (const object of desired) {
     const current = liveByName.get(nameOf(object));
     if (current === undefined) actions.push({ do: 'create', object, reason: 'it does not exist' });
     else if (!isLeaving(current)) {
       const reason = applyReason(object, current);
       if (reason !== undefined) actions.push({ do: 'apply', object, live: current, reason });
+      else if (current.holds === undefined) matches.push({ live: current, digest: digestOf(object) });
     }
   }
   const wanted = new Set(desired.map(nameOf));
@@ -46,14 +59,15 @@ export function diff(
     if (options.keepWeights && isOfWeights(object)) continue;
     actions.push({ do: 'delete', object, reason: 'it is no longer wanted' });
   }
-  return actions;
+  return { actions, matches };
 }
 
-function applyReason(desired: KubeObject, live: KubeObject): string | undefined {
+function applyReason(desired: KubeObject, live: LiveChild): string | undefined {
   if (IMMUTABLE.has(desired.kind!)) return undefined;
+  if (live.holds !== undefined) return live.holds === digestOf(desired) ? undefined : RENDERING_CHANGED;
   const path = difference(desired, live);
   if (path === undefined) return undefined;
-  return path.endsWith(APPLIED) ? 'its rendering changed' : `${path} differs`;
+  return path.endsWith(APPLIED) ? RENDERING_CHANGED : `${path} differs`;
 }
 
 export const nameOf = (object: KubeObject): string => `${object.kind}/${object.metadata?.name}`;

@@ -2,6 +2,7 @@ import type { QwenCoderSpec } from '../api/index.ts';
 import type { KubeObject, ObjectMeta } from '../kube/index.ts';
 import type { Owner, Revision } from '../render/index.ts';
 import type { ContainerEnd, GpuNode, GpuQuota, ServedModel } from '../serving/index.ts';
+import type { LiveChild } from './live-child.ts';
 
 /** What is kept of a Pod: enough to count its GPUs and to say how it does. */
 export interface PodFacts extends KubeObject {
@@ -150,7 +151,7 @@ export interface Facts {
   /** A pod of the resource, an engine or the one that fetches weights, finds no node. */
   readonly isUnplaced: boolean;
   /** Live children by kind and name. */
-  readonly children: readonly KubeObject[];
+  readonly children: readonly LiveChild[];
   /** What limits the GPUs of its pods most. */
   readonly quota: GpuQuota | undefined;
   /** GPU nodes as this resource may see them: its own pods' GPUs count as free. Computed when asked for. */

@@ -13,6 +13,7 @@ import {
   weightsJob,
 } from '../render/index.ts';
 import type { GpuInventory } from './inventory.ts';
+import type { LiveChild } from './live-child.ts';
 import {
   type Facts,
   type GatewayFacts,
@@ -29,7 +30,7 @@ import { tightestQuota } from './quotas.ts';
 export interface Caches {
   resource(key: string): QwenCoderDeployment | undefined;
   /** Live children of a resource, of every kind that we make. */
-  children(key: string): readonly KubeObject[];
+  children(key: string): readonly LiveChild[];
   /** Pods labelled as a resource's. */
   pods(key: string): readonly PodFacts[];
   /** Of a namespace. */

@@ -11,6 +11,7 @@ import type { FailureFinder } from './failures.ts';
 import type { GatewayLinks } from './gateway-links.ts';
 import { gatewayState } from './gateway-state.ts';
 import type { KeySecrets } from './key-secrets.ts';
+import type { Match } from './live-child.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import type { Caches, Counted } from './observe.ts';
 import type { Problem } from './outcome.ts';
@@ -32,7 +33,7 @@ export interface Announce {
 }
 
 export interface ReconcilerOptions {
-  readonly caches: Caches;
+  readonly caches: Caches & { matched(matches: readonly Match[]): void };
   readonly apply: Apply;
   readonly announce: Announce;
   readonly clock: Clock;
@@ -78,7 +79,8 @@ export class Reconciler {
     const counted: Counted = (pods, revisions) =>
       models.counted(key, pods, { revisions, engineKey, conditions: resource.status?.conditions }, signal);
     const decision = decide(caches, key, resource, parsed.value, { ...this.#howToDecide, learned, counted });
-    const { facts, target, model, volume, wanted, actions } = decision;
+    const { facts, target, model, volume, wanted, actions, matches } = decision;
+    caches.matched(matches);
     logTarget(log, resource.status, target, facts.owner);
     const revision = target.planned ? target.revision : undefined;
     const start = tuner.starts(key, facts, revision, signal);

@@ -7,6 +7,7 @@ import { CalibrationStore } from '../../src/reconcile/calibration-store.ts';
 import { nameOf } from '../../src/reconcile/diff.ts';
 import { EngineReports } from '../../src/reconcile/engine-reports.ts';
 import { GpuInventory } from '../../src/reconcile/inventory.ts';
+import { type LiveChild, type Match, abridged } from '../../src/reconcile/live-child.ts';
 import { OperatorMetrics } from '../../src/reconcile/metrics.ts';
 import { GatewayLinks } from '../../src/reconcile/gateway-links.ts';
 import { KeySecrets } from '../../src/reconcile/key-secrets.ts';
@@ -53,11 +54,14 @@ async function setUp() {
     metadata: { namespace: 'team-a', name: 'coder', uid: 'uid-coder', generation: 1 },
     spec: spec(served),
   } as QwenCoderDeployment;
-  const children = new Map<string, KubeObject>();
+  const children = new Map<string, LiveChild>();
   const inventory = new GpuInventory();
   const caches = {
     resource: () => resource,
     children: () => [...children.values()],
+    matched: (matches: readonly Match[]) => {
+      for (const { live, digest } of matches) children.set(nameOf(live), abridged(live, digest));
+    },
     pods: () => [],
     quotas: () => [],
     inventory,

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { KubeObject } from '../../src/kube/index.ts';
 import { diff } from '../../src/reconcile/diff.ts';
-import { COMPONENT } from '../../src/render/index.ts';
+import { abridged } from '../../src/reconcile/live-child.ts';
+import { APPLIED, COMPONENT } from '../../src/render/index.ts';
 import { owner } from '../support/builders.ts';
 
 const ours = [
@@ -15,11 +16,17 @@ const ours = [
 ];
 const object = (kind: string, name: string, more: object = {}, metadata: object = {}): KubeObject => ({
   kind,
-  metadata: { name, namespace: 'team-a', ownerReferences: ours, ...metadata },
+  metadata: {
+    name,
+    namespace: 'team-a',
+    annotations: { [APPLIED]: 'digest' },
+    ownerReferences: ours,
+    ...metadata,
+  },
   ...more,
 });
 const run = (desired: KubeObject[], live: KubeObject[], keepWeights = false) =>
-  diff(owner(), desired, live, { keepWeights }).map(
+  diff(owner(), desired, live, { keepWeights }).actions.map(
     (action) => `${action.do} ${action.object.kind}/${action.object.metadata!.name}: ${action.reason}`,
   );
 
@@ -56,6 +63,24 @@ describe('diff', () => {
         [object('Service', 'coder', { spec: { extra: 1 } }, stamp('a'))],
       ),
     ).toEqual(['apply Service/coder: its rendering changed']);
+  });
+
+  test('a child that was found to hold a rendering holds it until it changes, and no other', () => {
+    const desired = object('Service', 'coder', { spec: { type: 'ClusterIP' } });
+    const { actions, matches } = diff(owner(), [desired], [desired], { keepWeights: false });
+    expect([actions, matches]).toEqual([[], [{ live: desired, digest: 'digest' }]]);
+
+    const known = abridged(desired, 'digest');
+    expect(known).not.toHaveProperty('spec');
+    expect(diff(owner(), [desired], [known], { keepWeights: false })).toEqual({ actions: [], matches: [] });
+
+    const changed = object(
+      'Service',
+      'coder',
+      { spec: { type: 'ClusterIP' } },
+      { annotations: { [APPLIED]: 'other' } },
+    );
+    expect(run([changed], [known])).toEqual(['apply Service/coder: its rendering changed']);
   });
 
   test('an object that the resource does not control is never deleted', () => {
