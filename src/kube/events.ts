@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { V1ObjectReference } from '@kubernetes/client-node';
 import type { Clock } from '../runtime/clock.ts';
 import type { KubeClient } from './client.ts';
@@ -118,7 +118,8 @@ export class EventRecorder {
     const now = this.#clock.monotonic();
     const subject = this.#subject(regarding.uid ?? `${regarding.kind}/${regarding.namespace}/${regarding.name}`);
     const note = cutToBytes(content.note, maxNoteBytes);
-    const key = `${content.type}\n${content.reason}\n${content.action}\n${note}`;
+    // Thousands are remembered, so a digest stands for the words.
+    const key = digestOf(`${content.type}\n${content.reason}\n${content.action}\n${note}`);
     const series = subject.series.get(key);
     if (series && now - series.lastAt < seriesMs) {
       series.count += 1;
@@ -204,10 +205,7 @@ export class EventRecorder {
     const eventTime = microTime(this.#clock);
     // Events of cluster-scoped objects live in `default`.
     const namespace = regarding.namespace || 'default';
-    const unique = createHash('sha256')
-      .update(`${regarding.uid}\n${instance}\n${eventTime}\n${this.#sequence++}`)
-      .digest('hex')
-      .slice(0, 16);
+    const unique = digestOf(`${regarding.uid}\n${instance}\n${eventTime}\n${this.#sequence++}`).slice(0, 16);
     return {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
@@ -224,6 +222,8 @@ export class EventRecorder {
     };
   }
 }
+
+const digestOf = (text: string): string => hash('sha256', text);
 
 function cutToBytes(text: string, bytes: number): string {
   if (Buffer.byteLength(text) <= bytes) return text;
