@@ -14,7 +14,7 @@ import { CHILD_KINDS, Resources, type Written } from './apply.ts';
 import type { NodeFacts, PodFacts, QuotaFacts } from './facts.ts';
 import { GpuInventory } from './inventory.ts';
 import type { Scraped, Watched } from './metrics.ts';
-import { type LiveChild, type Match, abridged } from './live-child.ts';
+import { type LiveChild, abridged } from './live-child.ts';
 import { type Caches, replicaFailure } from './observe.ts';
 import { projectNode, projectPod, projectQuota } from './projections.ts';
 import { isSame } from './same.ts';
@@ -155,11 +155,11 @@ export class InformerCaches implements Caches, Written, Scraped {
   }
 
   /** Forgets of children that hold their rendering what nobody reads any more: nine tenths of all that would be held. */
-  matched(matches: readonly Match[]): void {
-    for (const { live, digest } of matches) {
-      const { namespace, name, resourceVersion } = live.metadata!;
+  matched(matches: readonly LiveChild[]): void {
+    for (const child of matches) {
+      const { namespace, name, resourceVersion } = child.metadata!;
       const key = { namespace: namespace!, name: name! };
-      this.#children.get(live.kind!)!.exchange(key, resourceVersion!, abridged(live, digest));
+      this.#children.get(child.kind!)!.exchange(key, resourceVersion!, abridged(child));
     }
   }
 
@@ -246,7 +246,7 @@ interface Labelled {
 
 /** A child whose status alone changed still holds its rendering. */
 const asHeld = (child: KubeObject, held: LiveChild | undefined): LiveChild =>
-  held?.holds === undefined || isSpecChange(child, held) ? child : abridged(child, held.holds);
+  held?.isAbridged && !isSpecChange(child, held) ? abridged(child) : child;
 
 /** Whether anything but the status changed. Kinds without a generation have no status to speak of. */
 function isSpecChange(object: KubeObject, previous: KubeObject): boolean {

@@ -1,7 +1,7 @@
 import type { KubeObject } from '../kube/index.ts';
 import { APPLIED, COMPONENT, type Owner } from '../render/index.ts';
 import { difference } from './difference.ts';
-import { type LiveChild, type Match, digestOf } from './live-child.ts';
+import { type LiveChild, digestOf } from './live-child.ts';
 
 /** One write that is due, and why. */
 export type Action =
@@ -25,8 +25,8 @@ export interface DiffOptions {
 export interface Difference {
   /** What must be written. */
   readonly actions: readonly Action[];
-  /** Children that were compared whole, and need not be again. */
-  readonly matches: readonly Match[];
+  /** Whole children that hold their rendering, and need not be compared again. */
+  readonly matches: readonly LiveChild[];
 }
 
 /**
@@ -43,14 +43,14 @@ export function diff(
 ): Difference {
   const liveByName = new Map(live.map((object) => [nameOf(object), object]));
   const actions: Action[] = [];
-  const matches: Match[] = [];
+  const matches: LiveChild[] = [];
   for (const object of desired) {
     const current = liveByName.get(nameOf(object));
     if (current === undefined) actions.push({ do: 'create', object, reason: 'it does not exist' });
     else if (!isLeaving(current)) {
       const reason = applyReason(object, current);
       if (reason !== undefined) actions.push({ do: 'apply', object, live: current, reason });
-      else if (current.holds === undefined) matches.push({ live: current, digest: digestOf(object) });
+      else if (!current.isAbridged) matches.push(current);
     }
   }
   const wanted = new Set(desired.map(nameOf));
@@ -64,7 +64,7 @@ export function diff(
 
 function applyReason(desired: KubeObject, live: LiveChild): string | undefined {
   if (IMMUTABLE.has(desired.kind!)) return undefined;
-  if (live.holds !== undefined) return live.holds === digestOf(desired) ? undefined : RENDERING_CHANGED;
+  if (live.isAbridged) return digestOf(live) === digestOf(desired) ? undefined : RENDERING_CHANGED;
   const path = difference(desired, live);
   if (path === undefined) return undefined;
   return path.endsWith(APPLIED) ? RENDERING_CHANGED : `${path} differs`;

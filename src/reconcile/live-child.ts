@@ -3,14 +3,8 @@ import { APPLIED } from '../render/index.ts';
 
 /** A child as the operator keeps it: whole until it was compared with its rendering, then what is read of it. */
 export interface LiveChild extends KubeObject {
-  /** Digest of the rendering that this version holds. It is there when the rest is gone. */
-  readonly holds?: string;
-}
-
-/** A child that was found to hold its rendering. */
-export interface Match {
-  readonly live: LiveChild;
-  readonly digest: string;
+  /** This version holds the rendering whose digest it carries. */
+  readonly isAbridged?: true;
 }
 
 /** Members of the body that somebody reads later, besides the metadata. Other kinds have none. */
@@ -22,13 +16,13 @@ const READ: Readonly<Record<string, readonly string[]>> = {
   PersistentVolumeClaim: ['spec.resources', 'status.phase'],
 };
 
-/** The digest that a rendering carries. */
-export const digestOf = (rendered: KubeObject): string => rendered.metadata!.annotations![APPLIED]!;
+/** The digest that a rendering carries, and the child that it was applied to. */
+export const digestOf = ({ metadata }: KubeObject): string | undefined => metadata?.annotations?.[APPLIED];
 
 /** About 1 KiB of an object that has up to 20. */
-export function abridged(child: KubeObject, holds: string): LiveChild {
+export function abridged(child: KubeObject): LiveChild {
   const { apiVersion, kind, metadata } = child;
-  const kept: Record<string, unknown> = { apiVersion, kind, metadata, holds };
+  const kept: Record<string, unknown> = { apiVersion, kind, metadata, isAbridged: true };
   for (const path of READ[kind!] ?? []) copyMember(child, kept, path.split('.'));
   return kept;
 }

@@ -11,7 +11,7 @@ import type { FailureFinder } from './failures.ts';
 import type { GatewayLinks } from './gateway-links.ts';
 import { gatewayState } from './gateway-state.ts';
 import type { KeySecrets } from './key-secrets.ts';
-import type { Match } from './live-child.ts';
+import type { LiveChild } from './live-child.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import type { Caches, Counted } from './observe.ts';
 import type { Problem } from './outcome.ts';
@@ -33,7 +33,7 @@ export interface Announce {
 }
 
 export interface ReconcilerOptions {
-  readonly caches: Caches & { matched(matches: readonly Match[]): void };
+  readonly caches: Caches & { matched(matches: readonly LiveChild[]): void };
   readonly apply: Apply;
   readonly announce: Announce;
   readonly clock: Clock;

@@ -7,7 +7,7 @@ import { CalibrationStore } from '../../src/reconcile/calibration-store.ts';
 import { nameOf } from '../../src/reconcile/diff.ts';
 import { EngineReports } from '../../src/reconcile/engine-reports.ts';
 import { GpuInventory } from '../../src/reconcile/inventory.ts';
-import { type LiveChild, type Match, abridged } from '../../src/reconcile/live-child.ts';
+import { type LiveChild, abridged } from '../../src/reconcile/live-child.ts';
 import { OperatorMetrics } from '../../src/reconcile/metrics.ts';
 import { GatewayLinks } from '../../src/reconcile/gateway-links.ts';
 import { KeySecrets } from '../../src/reconcile/key-secrets.ts';
@@ -59,8 +59,8 @@ async function setUp() {
   const caches = {
     resource: () => resource,
     children: () => [...children.values()],
-    matched: (matches: readonly Match[]) => {
-      for (const { live, digest } of matches) children.set(nameOf(live), abridged(live, digest));
+    matched: (matches: readonly LiveChild[]) => {
+      for (const child of matches) children.set(nameOf(child), abridged(child));
     },
     pods: () => [],
     quotas: () => [],

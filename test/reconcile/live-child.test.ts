@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { QwenCoderDeployment } from '../../src/api/index.ts';
 import type { KubeObject } from '../../src/kube/index.ts';
 import { GpuInventory } from '../../src/reconcile/inventory.ts';
-import { type LiveChild, abridged, digestOf } from '../../src/reconcile/live-child.ts';
+import { type LiveChild, abridged } from '../../src/reconcile/live-child.ts';
 import { observe, observeModel, observeVolume } from '../../src/reconcile/observe.ts';
 import { routeRefusal } from '../../src/reconcile/route.ts';
 import { children, newRevision } from '../../src/render/index.ts';
@@ -41,7 +41,7 @@ const whole = children({
   metadata: { ...child.metadata, uid: `uid-${index}`, resourceVersion: '1' },
   ...(STATUS[child.kind!] !== undefined && { status: STATUS[child.kind!] }),
 }));
-const less = whole.map((child) => abridged(child, digestOf(child)));
+const less = whole.map(abridged);
 
 const cachesOf = (live: readonly LiveChild[]) => ({
   resource: () => undefined,
