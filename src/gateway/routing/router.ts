@@ -108,15 +108,18 @@ export class Router {
   choose(request: RoutedRequest, candidates: readonly Candidate[], nowMs: number): Choice | undefined {
     if (candidates.length === 0) return undefined;
     this.#forget(candidates);
-    const replicas = candidates.map((candidate): Weighed => ({
-      ...candidate,
-      salt: this.#salt(candidate.id),
-      load: candidate.work + this.#recent.of(candidate.id, nowMs),
+    // Named one by one: candidates are large objects, whose copies would cost more than the choice.
+    const replicas = candidates.map(({ id, work }): Weighed => ({
+      id,
+      work,
+      salt: this.#salt(id),
+      load: work + this.#recent.of(id, nowMs),
     }));
     const chosen = this.#pick(request, replicas, nowMs);
     const { blockTokens, rates = ASSUMED_RATES } = this.#options;
     const cachedTokens = Math.min(request.promptTokens, this.#sent.held(request.blocks, chosen) * blockTokens);
-    const work = estimatedWork({ ...request, cachedTokens }, rates);
+    const { promptTokens, outputTokens } = request;
+    const work = estimatedWork({ promptTokens, cachedTokens, outputTokens }, rates);
     this.#meanWork += (work - this.#meanWork) * MEAN_STEP;
     this.#recent.add(chosen.id, work, nowMs);
     this.#sent.add(request.blocks, chosen, nowMs);
