@@ -103,7 +103,9 @@ test('keys and certificate are rotated while it runs, and what is under way when
     {},
   );
   const stop = new AbortController();
-  const running = runGateway(flags, { log: silentLog, metrics: new Metrics(), writeAccess: () => {} }, stop.signal);
+  let logged = '';
+  const writeAccess = (lines: string): void => void (logged += lines);
+  const running = runGateway(flags, { log: silentLog, metrics: new Metrics(), writeAccess }, stop.signal);
   ends.push(() => stop.abort());
 
   /** Asks on a connection of its own. */
@@ -153,10 +155,14 @@ test('keys and certificate are rotated while it runs, and what is under way when
   tls.update({ 'tls.crt': 'no certificate', 'tls.key': '' });
   const long = await ask('sk-alice-9876543210', { ...chat, stream: true, ignore_eos: true, max_tokens: 100 });
   expect([long.status, long.name]).toEqual([200, 'second']);
+  const streams = (): number => logged.split('"generatedTokens":100').length - 1;
+  expect(streams()).toBe(0);
 
   stop.abort();
   expect(await long.body).toMatch(/\[DONE\]\n\n$/);
   await running;
+  // No line waits for a flush that does not come.
+  expect(streams()).toBe(1);
   await expect(ask('sk-alice-9876543210', chat)).rejects.toThrow('ECONNREFUSED');
 }, 30_000);
 
