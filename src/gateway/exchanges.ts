@@ -12,7 +12,6 @@ import { Refusal, errorBody } from './refusal.ts';
 import { Answer, type RelayEnd } from './relay.ts';
 import type { Replica, Replicas } from './replicas.ts';
 import { readBody } from './request-body.ts';
-import { readUsage } from './usage.ts';
 
 /** What the gateway knows of the endpoint besides its replicas. */
 export interface Surroundings {
@@ -149,17 +148,21 @@ export class Exchanges {
       this.#underWay -= 1;
       if (this.#underWay === 0) this.#onIdle?.();
     }
-    const { answer, ...rest } = progress;
-    const usage = answer && operation?.kind === 'Generation' ? usageOf(answer) : undefined;
+    const { answer } = progress;
+    const usage = operation?.kind === 'Generation' ? answer?.usage() : undefined;
     if (usage) balancer.learn(usage.generatedTokens);
     // The kubelet and load balancers ask for health all the time.
     if (operation?.kind === 'Health') return;
     const account: Account = {
-      ...rest,
       requestId,
       operation: operation?.name ?? 'unknown',
+      holder: progress.holder,
+      model: progress.model,
       status,
+      replica: progress.replica,
+      retries: progress.retries,
       milliseconds: Math.round(clock.monotonic() - startMs),
+      heldMs: progress.heldMs,
       ...answer?.times(startMs),
       usage,
     };
@@ -295,10 +298,13 @@ export class Exchanges {
       replica.inFlight += 1;
       replica.work += work;
       const upstream = { method: operation.method, path: operation.path, headers, body: generation.bytes };
-      const end = await answer.relay(replica.connections, upstream).finally(() => {
+      let end: RelayEnd;
+      try {
+        end = await answer.relay(replica.connections, upstream);
+      } finally {
         replica.inFlight -= 1;
         replica.work -= work;
-      });
+      }
       switch (end.state) {
         case 'Done':
         case 'Left':
@@ -315,11 +321,6 @@ export class Exchanges {
     this.#options.log.warn('no engine took a request', { requestId, tried: tried.size, why });
     throw new Refusal('NoEngine', 'No engine takes the request at the moment. Try again.', 5);
   }
-}
-
-function usageOf(answer: Answer) {
-  const { head, tail } = answer.ends;
-  return readUsage(tail, head);
 }
 
 function send(response: ServerResponse, status: number, body: string, requestId: string): void {

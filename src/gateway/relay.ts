@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici';
 import { EventCutter, comment, withoutUsage } from './event-stream.ts';
 import { Refusal, errorEvent } from './refusal.ts';
 import type { Dialect } from './operations.ts';
+import { type Usage, readUsage } from './usage.ts';
 
 /** What an engine is sent. */
 export interface Upstream {
@@ -59,7 +60,8 @@ export class Answer {
   #firstMs: number | undefined;
   #lastChunkMs = 0;
   #head: Buffer | undefined;
-  #tail: readonly Buffer[] = [];
+  #beforeLast: Buffer | undefined;
+  #last: Buffer | undefined;
   readonly #onClose = (): void => this.#leave();
 
   constructor(options: AnswerOptions) {
@@ -77,9 +79,11 @@ export class Answer {
     return this.#hasLeft;
   }
 
-  /** The first event, and the end of the answer: where the usage stands. */
-  get ends(): { readonly head: string; readonly tail: string } {
-    return { head: this.#head?.toString('utf8') ?? '', tail: Buffer.concat(this.#tail).toString('utf8') };
+  /** Tokens as the engine counted them; undefined where it did not tell. */
+  usage(): Usage | undefined {
+    if (this.#last === undefined) return undefined;
+    const tail = this.#beforeLast === undefined ? this.#last : Buffer.concat([this.#beforeLast, this.#last]);
+    return readUsage(tail, this.#isStream ? this.#head : undefined);
   }
 
   /** When the engine's first bytes came after `startMs`, and how long its stream went on from there, in milliseconds. */
@@ -198,11 +202,13 @@ export class Answer {
     this.#firstMs ??= now;
     this.#lastChunkMs = now;
     if (!this.#isStream) {
+      const isFirst = this.#last === undefined;
       this.#remember(chunk);
       this.#bytesLeft -= chunk.length;
       if (this.#bytesLeft > 0) return this.#write(chunk);
-      // Head, body and end in one go.
-      this.#options.response.end(chunk);
+      // Head, body and end in one go. Node writes a head and a text as one piece; Latin-1 is each byte as it stands.
+      if (isFirst) this.#options.response.end(chunk.toString('latin1'), 'latin1');
+      else this.#options.response.end(chunk);
       return true;
     }
     const whole = this.#cutter.push(chunk);
@@ -218,8 +224,8 @@ export class Answer {
   /** The usage stands in the first event or in the last two chunks. */
   #remember(chunk: Buffer): void {
     this.#head ??= chunk;
-    const last = this.#tail.at(-1);
-    this.#tail = last === undefined ? [chunk] : [last, chunk];
+    this.#beforeLast = this.#last;
+    this.#last = chunk;
   }
 
   #end(): void {

@@ -18,15 +18,18 @@ const GENERATED = /"(?:completion_tokens|output_tokens)":\s*(\d+)/;
  *   looks like one stands before it, and its quotes are escaped.
  * @param head The first event of a stream: Anthropic's has the prompt.
  */
-export function readUsage(tail: string, head = ''): Usage | undefined {
+export function readUsage(tail: Buffer, head?: Buffer): Usage | undefined {
   const end = usageIn(tail);
   if (end === undefined) return undefined;
-  const begin = usageIn(head) ?? '';
+  const begin = (head && usageIn(head)) ?? '';
   const number = (pattern: RegExp): number => Number(pattern.exec(end)?.[1] ?? pattern.exec(begin)?.[1] ?? 0);
   return { promptTokens: number(PROMPT), cachedTokens: number(CACHED), generatedTokens: number(GENERATED) };
 }
 
-function usageIn(text: string): string | undefined {
-  const start = text.lastIndexOf('"usage":');
-  return start < 0 ? undefined : text.slice(start, start + 1024);
+const MOST_USAGE_BYTES = 1024;
+
+/** All that is looked for is ASCII, so the rest of an answer is not made text of. */
+function usageIn(bytes: Buffer): string | undefined {
+  const start = bytes.lastIndexOf('"usage":');
+  return start < 0 ? undefined : bytes.toString('latin1', start, start + MOST_USAGE_BYTES);
 }

@@ -304,6 +304,22 @@ describe('an answer', () => {
     expect([answer.headers.get('set-cookie'), answer.headers.get('server')]).toEqual([null, null]);
   });
 
+  test.each([
+    ['in one piece', 1],
+    ['in many', 300],
+  ])('that comes %s reaches the client byte by byte', async (_, times) => {
+    const every = Buffer.concat(
+      Array.from({ length: times }, () => Buffer.from(Array.from({ length: 256 }, (_, n) => n))),
+    );
+    const address = await scripted((_request, response) =>
+      response.writeHead(200, { 'content-length': every.length }).end(every),
+    );
+    const { url } = await gatewayTo([endpoint(address)]);
+    const answer = await post(url, '/v1/chat/completions', chat());
+    expect(answer.headers.get('content-length')).toBe(String(every.length));
+    expect(Buffer.from(await answer.arrayBuffer()).equals(every)).toBe(true);
+  });
+
   test('frees its engine at once when the client leaves', async () => {
     const { address, engine: loaded } = await engine({ stepSeconds: 1 });
     const { url } = await gatewayTo([endpoint(address)]);

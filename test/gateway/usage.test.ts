@@ -22,5 +22,5 @@ test.each([
   ],
   ['an error', '{"error":{"message":"no"}}', '', undefined],
 ])('the usage of %s', (_, tail, head, usage) => {
-  expect(readUsage(tail, head)).toEqual(usage);
+  expect(readUsage(Buffer.from(tail), Buffer.from(head))).toEqual(usage);
 });
