@@ -33,7 +33,7 @@ export function networkLocked({ spec, owner, children }: Facts): Update {
       type,
       status: 'False',
       reason: 'NotEnforced',
-      message: `The pod of Job ${name}, under the same rules as the engines, reached the API server: the network plugin enforces no NetworkPolicy.`,
+      message: `The pod of Job ${name}, under the same rules as the engines, reached the API server: the network plugin enforces no NetworkPolicy. Use one that does, as Calico or Cilium, then delete the Job, and it is tried again.`,
     };
   }
   if (failed) {

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { QwenCoderSpecInput } from '../../src/api/index.ts';
-import { Deployments, type KubeObject, PersistentVolumeClaims, Services } from '../../src/kube/index.ts';
+import { Deployments, Jobs, type KubeObject, PersistentVolumeClaims, Services } from '../../src/kube/index.ts';
 import { CHILD_KINDS } from '../../src/reconcile/apply.ts';
 import { COMPONENT } from '../../src/render/index.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
@@ -25,6 +25,28 @@ afterAll(async () => {
 });
 
 afterEach(() => world.clear());
+
+describe('the network rules of engines, where the network plugin enforces none', () => {
+  test('are told to be open, with the remedy, and tried again once the Job is deleted', async () => {
+    const namespace = await world.namespace();
+    await world.apply(namespace, 'coder', image);
+    const notEnforced = { status: 'False', reason: 'NotEnforced' } as const;
+    const { message } = await world.condition(namespace, 'coder', 'NetworkLocked', notEnforced);
+    const [, name] = /^The pod of Job (coder-network-\w+), under the same rules as the engines, reached/.exec(message)!;
+    expect(message).toContain('Use one that does, as Calico or Cilium, then delete the Job');
+    const job = async () => world.client.get(Jobs, { namespace, name: name! });
+    const first = (await job())!.metadata!.uid;
+    await world.client.delete(Jobs, { namespace, name: name! });
+    await eventually(async () => {
+      const again = await job();
+      expect(again?.metadata?.uid).not.toBe(first);
+      expect(again?.status?.conditions).toContainEqual(expect.objectContaining({ type: 'Failed', status: 'True' }));
+    });
+    await world.condition(namespace, 'coder', 'NetworkLocked', notEnforced);
+    // Engines serve all the same.
+    await world.ready(namespace, 'coder');
+  });
+});
 
 describe('a resource that was just created', () => {
   test('the empty spec becomes Ready as FP8 on two H100s with the full context', async () => {
