@@ -1,28 +1,22 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { GROUP } from '../../src/api/index.ts';
 import { type AuditedRequest, WRITE_VERBS } from './history.ts';
+import { LOGGED_IN_FULL } from './kinds.ts';
 
 /**
  * Rules of an audit policy, before the one that logs the metadata of everything. Of what the operator writes, the bodies are logged,
- * whoever writes it: an answer names the version that a request made, and a delete's body its preconditions.
+ * whoever writes it: an answer names the version that a request made, and a delete's body its preconditions. Secrets are no part of it.
  */
 export const AUDIT_RULES: readonly object[] = [
   {
     level: 'RequestResponse',
     omitManagedFields: true,
     verbs: WRITE_VERBS,
-    resources: [
-      { group: GROUP, resources: ['*'] },
-      // Not serviceaccounts/token: the answers are secrets.
-      { group: '', resources: ['services', 'services/*', 'serviceaccounts'] },
-      { group: '', resources: ['persistentvolumeclaims', 'persistentvolumeclaims/*'] },
-      { group: 'apps', resources: ['deployments', 'deployments/*', 'controllerrevisions'] },
-      { group: 'batch', resources: ['jobs', 'jobs/*'] },
-      { group: 'networking.k8s.io', resources: ['networkpolicies', 'ingresses', 'ingresses/*'] },
-      { group: 'policy', resources: ['poddisruptionbudgets', 'poddisruptionbudgets/*'] },
-      { group: 'events.k8s.io', resources: ['events'] },
-    ],
+    // Named one by one: the answers to serviceaccounts/token are secrets.
+    resources: LOGGED_IN_FULL.map(({ group, plural }) => ({
+      group,
+      resources: [plural, `${plural}/status`, `${plural}/scale`],
+    })),
   },
   { level: 'Request', verbs: ['delete', 'deletecollection'] },
 ];

@@ -1,59 +1,31 @@
 import {
-  ControllerRevisions,
-  Deployments,
-  Events,
-  Ingresses,
-  Jobs,
+  CustomResourceDefinitions,
   type KubeClient,
-  Leases,
-  NetworkPolicies,
-  Nodes,
-  PersistentVolumeClaims,
-  PodDisruptionBudgets,
-  Pods,
-  ReplicaSets,
+  type KubeObject,
   type Resource,
-  Secrets,
-  ServiceAccounts,
-  Services,
-  customResource,
   isGone,
+  isNotFound,
 } from '../../src/kube/index.ts';
-import { GROUP, KIND, PLURAL, VERSION } from '../../src/api/index.ts';
 import { canonicalJson } from '../../src/render/digest.ts';
 import { canariesOf } from './canaries.ts';
 import type { Canary, SeenObject, Version } from './history.ts';
+import { RECORDED } from './kinds.ts';
 import { trim } from './trim.ts';
 
-const RECORDED: readonly Resource[] = [
-  customResource(GROUP, VERSION, KIND, PLURAL),
-  ControllerRevisions,
-  Deployments,
-  Events,
-  Ingresses,
-  Jobs,
-  Leases,
-  NetworkPolicies,
-  Nodes,
-  PersistentVolumeClaims,
-  PodDisruptionBudgets,
-  Pods,
-  ReplicaSets,
-  ServiceAccounts,
-  Services,
-];
-
 /** Heartbeats of nodes: hundreds of versions that say nothing. */
-const NODE_LEASES = 'kube-node-lease';
+const isHeartbeat = ({ kind, metadata }: KubeObject): boolean =>
+  kind === 'Lease' && metadata!.namespace === 'kube-node-lease';
 
 const RECONNECT_MS = 50;
 const CATCH_UP_MS = 20_000;
 
 /**
  * Writes down every version of every object that an operator touches or looks at, on watch connections of its own. It has no cache to
- * be wrong and forgets nothing: an invariant can be checked of each state, not of the last one only.
+ * be wrong and forgets nothing: an invariant can be checked of each state, not of the last one only. A kind that nobody has installed is
+ * waited for; of what happens to its objects within the first moment after it is served, the outcome is seen.
  *
- * **Fails when** a change was lost, because its version was compacted away before a broken stream was resumed: then `catchUp` rejects.
+ * **Fails when** a change may be lost, because a broken stream cannot be resumed and what is listed now is not what was seen last: then
+ * `catchUp` rejects.
  */
 export class Recorder {
   readonly versions: Version[] = [];
@@ -72,7 +44,7 @@ export class Recorder {
   /** Resolves when everything that exists is recorded. The client must be an administrator's; it stays the caller's. */
   static async start(client: KubeClient): Promise<Recorder> {
     const recorder = new Recorder(client);
-    const synced = [...RECORDED, Secrets as Resource].map((resource) => {
+    const synced = RECORDED.map((resource) => {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       recorder.#streams.push(
         recorder.#record(resource, resolve).catch((error: unknown) => {
@@ -94,8 +66,11 @@ export class Recorder {
   async #record(resource: Resource, onSynced: () => void): Promise<void> {
     const { signal } = this.#stopping;
     let from: string | undefined;
+    let isForgotten = false;
     while (!signal.aborted) {
       try {
+        if (isForgotten) from = await this.#unchanged(resource, signal);
+        isForgotten = false;
         from ??= await this.#takeAll(resource, signal);
         onSynced();
         for await (const event of await this.#client.watch(resource, { resourceVersion: from, signal })) {
@@ -108,10 +83,24 @@ export class Recorder {
         }
       } catch (error) {
         if (signal.aborted) return;
-        if (from !== undefined && isGone(error)) throw error;
-        await this.#client.clock.sleep(RECONNECT_MS, signal).catch(() => undefined);
+        if (error instanceof LostError) throw error;
+        isForgotten = from !== undefined && isGone(error);
+        const isAbsent = (): boolean => isNotFound(error) && this.#isUndefined(resource);
+        if (isAbsent()) {
+          from = undefined;
+          onSynced();
+        }
+        do await this.#client.clock.sleep(RECONNECT_MS, signal).catch(() => undefined);
+        while (isAbsent() && !signal.aborted);
       }
     }
+  }
+
+  /** Whether nobody has installed the kind, or somebody has taken it away together with its objects. */
+  #isUndefined({ mayBeAbsent, plural, group }: Resource): boolean {
+    const name = `${plural}.${group}`;
+    const { kind } = CustomResourceDefinitions;
+    return mayBeAbsent === true && !this.#liveOf(kind).some(({ metadata }) => metadata.name === name);
   }
 
   /** Records what exists, and answers with the version that this is the state of. */
@@ -121,18 +110,33 @@ export class Recorder {
     return resourceVersion;
   }
 
+  /**
+   * The version that a list is the state of. A server forgets the past of a kind whose definition was changed; where nothing has happened to
+   * its objects meanwhile, nothing was lost. **Fails when** something has.
+   */
+  async #unchanged(resource: Resource, signal: AbortSignal): Promise<string> {
+    const { items, resourceVersion } = await this.#client.list(resource, { signal });
+    const versionsOf = (objects: readonly KubeObject[]): string =>
+      canonicalJson(objects.map(({ metadata }) => `${metadata!.uid} ${metadata!.resourceVersion}`).sort());
+    const [listed, seen] = [versionsOf(items), versionsOf(this.#liveOf(resource.kind))];
+    if (listed !== seen) throw new LostError(`seen last was ${seen}, and listed is ${listed}`);
+    return resourceVersion;
+  }
+
+  #liveOf(kind: string): SeenObject[] {
+    return [...this.#live.values()].filter((object) => object.kind === kind);
+  }
+
   #take(resource: Resource, type: Version['type'], raw: object): void {
-    if (resource.kind === 'Secret') {
-      this.#hide(canariesOf('Secret', raw));
-      return;
-    }
+    this.#hide(canariesOf(resource.kind, raw));
     const object = trim(resource.kind, raw);
-    if (object.kind === 'Lease' && object.metadata.namespace === NODE_LEASES) return;
+    if (isHeartbeat(object)) return;
     const known = this.#live.get(object.metadata.uid);
     if (type === 'DELETED') this.#live.delete(object.metadata.uid);
     else this.#live.set(object.metadata.uid, object);
-    if (known !== undefined && type !== 'DELETED' && isSame(known, object)) return;
-    this.#hide(canariesOf(object.kind, object));
+    // Of a Secret nothing is kept that would tell its versions apart.
+    const isKnown = known !== undefined && type !== 'DELETED' && !resource.sensitive && isSame(known, object);
+    if (isKnown) return;
     this.versions.push({ atMs: Date.now(), type, object });
   }
 
@@ -149,16 +153,27 @@ export class Recorder {
   async catchUp(): Promise<void> {
     const deadline = performance.now() + CATCH_UP_MS;
     for (const resource of RECORDED) {
-      const { items, resourceVersion } = await this.#client.list(resource);
-      const listed = items
-        .filter(({ metadata }) => !(resource.kind === 'Lease' && metadata!.namespace === NODE_LEASES))
-        .map(({ metadata }) => ({ uid: metadata!.uid!, revision: Number(metadata!.resourceVersion) }));
-      while (!this.#failure && !this.#hasAll(resource.kind, listed, Number(resourceVersion))) {
+      const { listed, listedAt } = await this.#list(resource);
+      while (!this.#failure && !this.#hasAll(resource.kind, listed, listedAt)) {
         if (performance.now() > deadline) throw new Error(`the recorder is behind on ${resource.plural}`);
         await this.#client.clock.sleep(20);
       }
     }
     if (this.#failure) throw this.#failure;
+  }
+
+  /** What there is of a kind: of one that nobody has installed, nothing at any version. */
+  async #list(resource: Resource): Promise<{ readonly listed: readonly Listed[]; readonly listedAt: number }> {
+    try {
+      const { items, resourceVersion } = await this.#client.list(resource);
+      const listed = items
+        .filter((object) => !isHeartbeat(object))
+        .map(({ metadata }) => ({ uid: metadata!.uid!, revision: Number(metadata!.resourceVersion) }));
+      return { listed, listedAt: Number(resourceVersion) };
+    } catch (error) {
+      if (isNotFound(error) && resource.mayBeAbsent === true) return { listed: [], listedAt: Infinity };
+      throw error;
+    }
   }
 
   /** Whether each object of a list was seen at that version or a later one, and each that the list lacks was seen to go. */
@@ -170,13 +185,13 @@ export class Recorder {
         if (seen !== undefined) return Number(seen.metadata.resourceVersion) >= revision;
         return this.versions.some(({ object, type }) => type === 'DELETED' && object.metadata.uid === uid);
       }) &&
-      [...this.#live.values()].every(
-        ({ kind: its, metadata }) =>
-          its !== kind || uids.has(metadata.uid) || Number(metadata.resourceVersion) > listedAt,
-      )
+      this.#liveOf(kind).every(({ metadata }) => uids.has(metadata.uid) || Number(metadata.resourceVersion) > listedAt)
     );
   }
 }
+
+/** Something happened that nobody can tell any more. */
+class LostError extends Error {}
 
 interface Listed {
   readonly uid: string;

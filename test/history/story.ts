@@ -49,8 +49,11 @@ export class Story {
     this.#live.set(keyOf(draft), object);
     this.#tick(before === undefined ? 'ADDED' : 'MODIFIED', object);
     const answer = { uid, resourceVersion: object.metadata.resourceVersion };
-    const code = before === undefined ? 201 : 200;
-    this.#requests.push({ ...this.#request(draft, 'patch', by), code, subresource, answer });
+    const isNew = before === undefined;
+    const request = { ...this.#request(draft, 'patch', by), code: isNew ? 201 : 200, subresource, answer };
+    // What is answered about Secrets is not logged.
+    const { answer: _, ...hushed } = request;
+    this.#requests.push(draft.kind === 'Secret' ? { ...hushed, verb: isNew ? 'create' : 'patch' } : request);
     return uid;
   }
 

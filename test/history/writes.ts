@@ -1,4 +1,5 @@
 import { canonicalJson } from '../../src/render/digest.ts';
+import { Secrets } from '../../src/kube/index.ts';
 import { ownership, valueAt } from './fields.ts';
 import { type AuditedRequest, type Version, WRITE_VERBS, revisionOf } from './history.ts';
 import type { Life, Timeline } from './timeline.ts';
@@ -63,26 +64,38 @@ export function operatorVersions(timeline: Timeline): Writes {
   const idle: Idle[] = [];
   const deletions: Deletion[] = [];
   for (const request of operatorWrites(timeline)) {
-    const life = timeline.life(request.answer?.uid);
+    const answer = request.answer ?? madeSecret(timeline, request);
+    const life = timeline.life(answer?.uid);
     if (!succeeded(request) || life === undefined) continue;
     if (isDelete(request)) {
       const version = life.versions.find(({ type, object }) => type === 'DELETED' || object.metadata.deletionTimestamp);
       deletions.push({ request, life, version });
       continue;
     }
-    const after = life.exactly(Number(request.answer!.resourceVersion));
+    const after = life.exactly(Number(answer!.resourceVersion));
     if (after === undefined) continue;
     const before = life.before(revisionOf(after));
     const isOthers = answered.has(`${life.uid} ${after.object.metadata.resourceVersion}`);
     const isItsOwn =
       !made.has(after) &&
-      after.atMs >= request.atMs - SKEW_MS &&
+      isSince(after, request) &&
       (before === undefined || !isOthers || ownFieldsDiffer(before, after));
     if (isItsOwn) made.set(after, { request, life, before, after });
     else idle.push({ request, life });
   }
   return { made: [...made.values()], idle, deletions, isMade: (version) => made.has(version) };
 }
+
+/** What is answered about Secrets is not logged: one that was created is the first of its name since. */
+function madeSecret(timeline: Timeline, request: AuditedRequest): AuditedRequest['answer'] {
+  if (request.resource !== Secrets.plural || request.verb !== 'create') return undefined;
+  return timeline
+    .livesOf(Secrets.kind, request.namespace)
+    .filter(({ first, versions }) => first.metadata.name === request.name && isSince(versions[0]!, request))
+    .map(({ first }) => first.metadata)[0];
+}
+
+const isSince = (version: Version, request: AuditedRequest): boolean => version.atMs >= request.atMs - SKEW_MS;
 
 function ownFieldsDiffer(before: Version, after: Version): boolean {
   const owned = new Map([...ownership(before.object).operators, ...ownership(after.object).operators]);

@@ -17,6 +17,17 @@ describe('I10, nothing is left', () => {
     ]);
   });
 
+  test('a Secret and a route that outlive their resource are reported', () => {
+    const story = new Story();
+    const uid = story.put(resource());
+    for (const kind of ['Secret', 'HTTPRoute']) story.put(child(kind, 'coder', uid), OPERATOR_USER);
+    story.remove(resource());
+    expect(story.wait(61_000).verdict()).toEqual([
+      'I10 Secret team-a/coder: it outlived QwenCoderDeployment team-a/coder by 61000 ms',
+      'I10 HTTPRoute team-a/coder: it outlived QwenCoderDeployment team-a/coder by 61000 ms',
+    ]);
+  });
+
   test('a child that goes in time is not reported, nor is one whose time is not up', () => {
     const story = new Story();
     const uid = story.put(resource());

@@ -20,6 +20,13 @@ describe('I1, one owner', () => {
     expect(story.verdict()).toEqual(['I1 Service team-a/coder: it has 0 controllers, not one']);
   });
 
+  test.each(['HTTPRoute', 'Ingress', 'NetworkPolicy', 'Secret'])('that is so of an %s as well', (kind) => {
+    const story = new Story();
+    story.put(resource());
+    story.put({ kind, metadata: labelled('coder', OWNED) }, OPERATOR_USER);
+    expect(story.verdict()).toEqual([`I1 ${kind} team-a/coder: it has 0 controllers, not one`]);
+  });
+
   test('a child labelled for one resource and controlled by another is reported', () => {
     const story = new Story();
     const uid = story.put(resource());

@@ -1,20 +1,13 @@
 import type { Deployment, Pod, PodDisruptionBudget, Service } from '../../../src/kube/index.ts';
 import { ownership } from '../fields.ts';
 import { type SeenObject, type Version, revisionOf, titleOf } from '../history.ts';
+import { OWNED } from '../kinds.ts';
 import type { Limits } from '../limits.ts';
 import { ancestorsOf, orphanedOnPurpose, ownerlessSinceMs } from '../orphans.ts';
 import { type Life, type Timeline, controllersOf, isLeaving, ownerUidOf, resourceNameOf } from '../timeline.ts';
 import { type Violation, violation } from '../violation.ts';
 
-const CHILDREN = new Set([
-  'ControllerRevision',
-  'Deployment',
-  'Job',
-  'PersistentVolumeClaim',
-  'PodDisruptionBudget',
-  'Service',
-  'ServiceAccount',
-]);
+const CHILDREN = new Set(OWNED.map(({ kind }) => kind));
 const SELECTING = ['Service', 'PodDisruptionBudget', 'Deployment'];
 
 /**

@@ -18,13 +18,14 @@ describe('I12, quiet', () => {
     expect(story.verdict()).toEqual([expect.stringMatching(late)]);
   });
 
-  test('changes of the resource, of its pods, of GPU nodes and of an object with the name of a child are causes', () => {
+  test('changes of the resource, its pods, its quotas, GPU nodes and an object with the name of a child are causes', () => {
     const causes: ((story: Story, replicas: string) => void)[] = [
       (story) => void story.put(resource({ spec: { replicas: 2 }, metadata: { generation: 2 } })),
       (story, replicas) => void story.put(engine(replicas, { ready: false }), controllers),
       (story) =>
         void story.put({ kind: 'Node', metadata: { name: 'gpu' }, status: { allocatable: { 'nvidia.com/gpu': '8' } } }),
       (story) => void story.put({ kind: 'Service', metadata: { name: 'coder-engines' } }),
+      (story) => void story.put({ kind: 'ResourceQuota', metadata: { name: 'gpus' }, spec: { hard: {} } }),
     ];
     for (const cause of causes) {
       const story = new Story();
@@ -36,11 +37,13 @@ describe('I12, quiet', () => {
     }
   });
 
-  test('changes of another resource, of a node without GPUs and of the operator’s own making are none', () => {
+  test('changes of another resource, another namespace’s quota, a node without GPUs and the operator’s own are none', () => {
     const causes: ((story: Story, uid: string) => void)[] = [
       (story) => void story.put(namesake('other')),
       (story) => void story.put({ kind: 'Node', metadata: { name: 'cpu' }, status: { allocatable: {} } }),
+      (story) => void story.put({ kind: 'ResourceQuota', metadata: { name: 'gpus', namespace: 'team-b' } }),
       (story, uid) => void story.wait(0).put(touched(uid, 7), OPERATOR_USER),
+      (story, uid) => void story.put(child('Secret', 'coder-keys-a', uid), OPERATOR_USER),
     ];
     for (const cause of causes) {
       const story = new Story();
@@ -93,6 +96,19 @@ describe('I12, quiet', () => {
     story.repeat(endpoint(uid));
     expect(story.verdict()).toEqual([
       "I12 Service team-a/coder: the operator's patch changed nothing, as the one before it",
+    ]);
+  });
+
+  test('writes without effect are told of what belongs to no resource as well', () => {
+    const story = new Story();
+    const calibrations = { kind: 'ConfigMap', metadata: { name: 'calibrations' }, data: {} };
+    story.put(calibrations, 'installer');
+    story.wait(60_000).put({ ...calibrations, data: { fp8: '1' } }, OPERATOR_USER);
+    expect(story.verdict()).toEqual([]);
+    story.repeat(calibrations);
+    story.repeat(calibrations);
+    expect(story.verdict()).toEqual([
+      expect.stringMatching(/^I12 ConfigMap .* changed nothing, as the one before it$/),
     ]);
   });
 

@@ -9,8 +9,8 @@ import { type Violation, violation } from '../violation.ts';
 import { type Made, type Writes, operatorVersions, operatorWrites, succeeded } from '../writes.ts';
 
 /**
- * I12: the operator writes about a resource only within `settleMs` of a change of the resource, its children or the nodes that was not the
- * operator's own; it never writes twice in a row without effect; no write changes nothing but a time.
+ * I12: the operator writes about a resource only within `settleMs` of a change of the resource, its children, its namespace's quotas or the
+ * nodes that was not the operator's own; it never writes twice in a row without effect; no write changes nothing but a time.
  *
  * Time counts only while an operator is alive, so that a restart is no excuse: what changed before it was settled before it.
  */
@@ -66,14 +66,18 @@ function changesByScope(timeline: Timeline, writes: Writes): ReadonlyMap<string,
   return changes;
 }
 
-/** A resource's own objects by their label; those that hold a name of its children by their name; nodes by being nodes. */
+/**
+ * A resource's own objects by their label; those that hold a name of its children by their name; quotas by being in its namespace; nodes by
+ * being nodes.
+ */
 function scopesTouched(object: SeenObject, resources: readonly SeenObject['metadata'][]): string[] {
   const { kind, metadata } = object;
   if (kind === 'Node') return offersGpus(object) ? [NODES] : [];
   if (kind === 'Event' || kind === 'Lease') return [];
   const scope = scopeOf(object);
+  const isAbout = (resource: string): boolean => kind === 'ResourceQuota' || isNameOfChild(metadata.name, resource);
   const named = resources
-    .filter(({ namespace, name }) => namespace === metadata.namespace && isNameOfChild(metadata.name, name))
+    .filter(({ namespace, name }) => namespace === metadata.namespace && isAbout(name))
     .map(({ namespace, name }) => `${namespace}/${name}`);
   return [...new Set([...(scope === undefined ? [] : [scope]), ...named])];
 }

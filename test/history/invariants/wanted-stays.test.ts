@@ -25,6 +25,23 @@ describe('I3, what is wanted stays', () => {
     ]);
   });
 
+  test.each(['Ingress', 'HTTPRoute'])(
+    'an %s is reported while the resource asks for it, and not any more after',
+    (type) => {
+      const deletes = (expose: object): string[] => {
+        const story = new Story();
+        const uid = story.put(resource({ spec: { endpoint: { expose } } }));
+        story.put(child(type, 'coder', uid), OPERATOR_USER);
+        story.wait(10_000).remove(child(type, 'coder', uid), OPERATOR_USER);
+        return story.verdict();
+      };
+      expect(deletes({ type })).toEqual([
+        `I3 ${type} team-a/coder: the operator deleted it although coder is to be reached by it`,
+      ]);
+      expect(deletes({ type: 'ClusterIP' })).toEqual([]);
+    },
+  );
+
   test('a Service that this version of the operator does not make may go', () => {
     const story = new Story();
     const { uid } = serving(story);

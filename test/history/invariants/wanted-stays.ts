@@ -60,6 +60,11 @@ function wish(
       const always = [childNames.endpoint(name), childNames.engines(name), childNames.engine(name)];
       return always.includes(object.metadata.name) ? `${name} exists, and every resource has it` : undefined;
     }
+    case 'HTTPRoute':
+    case 'Ingress': {
+      const isWanted = resource.spec.endpoint?.expose?.type === object.kind && object.metadata.name === name;
+      return isWanted ? `${name} is to be reached by it` : undefined;
+    }
     case 'Deployment': {
       const slot = Number((object as Deployment).spec!.selector.matchLabels?.[SLOT]);
       const replicas = replicasOf(resource);
