@@ -1,4 +1,5 @@
 import { imageRun } from '../support/image.ts';
+import type { Eye } from '../history/eye.ts';
 import type { Cluster } from './cluster.ts';
 import { OperatorProcess } from './operator-process.ts';
 import { freePort } from './ports.ts';
@@ -33,8 +34,8 @@ export class Deployed {
     this.#server = server;
   }
 
-  /** Resolves when every probe succeeds. `program` is what the image holds. */
-  static async start(cluster: Cluster, program: string, namespace: string, name: string): Promise<Deployed> {
+  /** Resolves when every probe succeeds. `program` is what the image holds; an eye is on all that it does. */
+  static async start(cluster: Cluster, eye: Eye, program: string, namespace: string, name: string): Promise<Deployed> {
     const { spec } = await cluster.api.call<Deployment>(`/apis/apps/v1/namespaces/${namespace}/deployments/${name}`);
     const { serviceAccountName, containers } = spec.template.spec;
     const { args, livenessProbe, readinessProbe } = containers[0]!;
@@ -45,7 +46,7 @@ export class Deployed {
     const process = OperatorProcess.start({
       main: program,
       ...(await imageRun()),
-      kubeconfig: kubeconfigPath,
+      ...eye.on(kubeconfigPath),
       // The machine is shared: two pods have addresses of their own, two processes need ports of their own.
       flags: [...flags, `--http-port=${port}`],
     });

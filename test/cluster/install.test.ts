@@ -6,6 +6,8 @@ import { parseAllDocuments } from 'yaml';
 import packageJson from '../../package.json' with { type: 'json' };
 import { installation } from '../../src/install/installation.ts';
 import config from '../../src/install/rolldown.config.ts';
+import { AUDIT_RULES } from '../history/audit-log.ts';
+import { Eye, judge } from '../history/eye.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 import { Simulator } from '../simulator/simulator.ts';
 import { Cluster } from './cluster.ts';
@@ -25,6 +27,7 @@ const CRD = 'qwencoderdeployments.qwencoder.dev';
 
 let cluster: Cluster;
 let simulator: Simulator;
+let eye: Eye;
 let helm: Helm;
 /** The chart, and that of a later version which says something else about the resource. */
 let installable: string;
@@ -34,7 +37,8 @@ let program: string;
 const running = new Set<Deployed>();
 
 beforeAll(async () => {
-  cluster = await Cluster.start({ nodes: '8xH100-80GB*2,CPU' });
+  cluster = await Cluster.start({ nodes: '8xH100-80GB*2,CPU', auditLog: AUDIT_RULES });
+  eye = await Eye.open(cluster);
   simulator = await Simulator.start({
     kubeconfigPath: cluster.kubeconfigPath,
     clock: scaledClock(20),
@@ -56,9 +60,11 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  for (const { process } of running) await process.stop('SIGKILL');
+  const history = eye?.close(...[...running].map(({ process }) => process));
+  await Promise.allSettled([history]);
   await simulator?.stop();
   await cluster?.stop();
+  if (history !== undefined) await judge(await history);
 });
 
 describe('the program of the image', () => {
@@ -435,13 +441,13 @@ async function schemas(): Promise<string> {
 }
 
 async function start(): Promise<Deployed> {
-  const operator = await Deployed.start(cluster, program, SYSTEM, RELEASE);
+  const operator = await Deployed.start(cluster, eye, program, SYSTEM, RELEASE);
   running.add(operator);
   return operator;
 }
 
 async function stop(operator: Deployed): Promise<void> {
-  await operator.process.stop();
+  await eye.end(operator.process);
   running.delete(operator);
 }
 

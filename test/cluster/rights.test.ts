@@ -23,5 +23,5 @@ describe.runIf(process.env['QWEN_CODER_CHECK_RIGHTS'])('the rights of the operat
 async function filesWithOperator(): Promise<string[]> {
   const names = (await readdir(import.meta.dirname)).filter((name) => name.endsWith('.test.ts'));
   const texts = await Promise.all(names.map((name) => readFile(`${import.meta.dirname}/${name}`, 'utf8')));
-  return names.filter((_, index) => /await World\.start\(/.test(texts[index]!));
+  return names.filter((_, index) => /await (World\.start|judge)\(/.test(texts[index]!));
 }

@@ -63,8 +63,8 @@ async function watch(
 ): Promise<{ history: History; unfinished: string[] }> {
   scenes += 1;
   const mutant = await mutate(mutation);
-  const eye = await Eye.open(cluster, kubeconfig);
-  const start = () => OperatorProcess.start({ kubeconfig, main: mutant.main, onLine: eye.log });
+  const eye = await Eye.open(cluster);
+  const start = () => OperatorProcess.start({ ...eye.on(kubeconfig), main: mutant.main });
   let operator = start();
   // A mistake may well be an endless loop, which no signal but this one ends.
   const patience = setTimeout(() => void operator.stop('SIGKILL'), 60_000);

@@ -82,7 +82,7 @@ export class World {
       await Simulator.start({ kubeconfigPath: cluster.kubeconfigPath, directory: cluster.directory, ...simulator }),
       client,
       kubeconfig,
-      await Eye.open(cluster, kubeconfig),
+      await Eye.open(cluster),
       operatorFlags,
     );
     await world.operator.leads();
@@ -92,7 +92,7 @@ export class World {
   /** One more operator process, with the same rights and the same Lease. */
   startOperator(flags: readonly string[] = []): OperatorProcess {
     const all = [...this.#flags, ...flags];
-    return OperatorProcess.start({ kubeconfig: this.#operatorKubeconfig, flags: all, onLine: this.#eye.log });
+    return OperatorProcess.start({ ...this.#eye.on(this.#operatorKubeconfig), flags: all });
   }
 
   /** Ends the operator like a crash and starts it anew. Resolves when it leads. */

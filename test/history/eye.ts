@@ -19,7 +19,7 @@ export interface Watched {
   readonly auditLogPath: string | undefined;
 }
 
-/** The operator's process, as long as it runs. */
+/** An operator's process, as long as it runs. */
 interface Running {
   readonly pid: number | undefined;
   stop(): Promise<unknown>;
@@ -33,34 +33,29 @@ export class Eye {
   readonly #client: KubeClient;
   readonly #recorder: Recorder;
   readonly #auditLog: AuditLog | undefined;
-  readonly #token: string | undefined;
+  readonly #tokens = new Set<string>();
   readonly #logs: string[] = [];
   readonly #metrics: string[] = [];
 
-  private constructor(
-    client: KubeClient,
-    recorder: Recorder,
-    auditLog: AuditLog | undefined,
-    token: string | undefined,
-  ) {
+  private constructor(client: KubeClient, recorder: Recorder, auditLog: AuditLog | undefined) {
     this.#client = client;
     this.#recorder = recorder;
     this.#auditLog = auditLog;
-    this.#token = token;
   }
 
-  /** Resolves when everything that happens from now on is seen. The operator's kubeconfig holds the first secret that it may not show. */
-  static async open({ kubeconfigPath, auditLogPath }: Watched, operatorKubeconfig: string): Promise<Eye> {
+  /** Resolves when everything that happens from now on is seen. */
+  static async open({ kubeconfigPath, auditLogPath }: Watched): Promise<Eye> {
     const client = unlimitedClient(kubeconfigPath, 'recorder');
     const auditLog = auditLogPath === undefined ? undefined : await AuditLog.open(auditLogPath, OPERATOR_USER);
-    const token = configOf(operatorKubeconfig).getCurrentUser()?.token;
-    return new Eye(client, await Recorder.start(client), auditLog, token);
+    return new Eye(client, await Recorder.start(client), auditLog);
   }
 
-  /** Takes a line of the operator's log. */
-  readonly log = (line: object): void => {
-    this.#logs.push(JSON.stringify(line));
-  };
+  /** What a process of the operator is started with, so that its log is read. Its own token is the first secret that it may not show. */
+  on(kubeconfig: string): { readonly kubeconfig: string; readonly onLine: (line: object) => void } {
+    const token = configOf(kubeconfig).getCurrentUser()?.token;
+    if (token !== undefined) this.#tokens.add(token);
+    return { kubeconfig, onLine: (line) => void this.#logs.push(JSON.stringify(line)) };
+  }
 
   /** Everything that was seen until now. */
   async look(): Promise<History> {
@@ -73,17 +68,22 @@ export class Eye {
       metrics: [...this.#metrics],
       canaries: [
         ...this.#recorder.canaries,
-        ...(this.#token === undefined ? [] : [{ value: this.#token, from: "the operator's own token" }]),
+        ...[...this.#tokens].map((value) => ({ value, from: "the operator's own token" })),
       ],
       endedAtMs: Date.now(),
     };
   }
 
-  /** Reads the operator's metrics, stops it, and answers with everything that was seen. */
-  async close(operator: Running): Promise<History> {
+  /** Reads an operator's metrics and stops it. */
+  async end(operator: Running): Promise<void> {
+    if (operator.pid !== undefined) this.#metrics.push(await scrapeMetrics(operator.pid).catch(() => ''));
+    await operator.stop();
+  }
+
+  /** Ends the operators that still run, and answers with everything that was seen. */
+  async close(...operators: Running[]): Promise<History> {
     try {
-      if (operator.pid !== undefined) this.#metrics.push(await scrapeMetrics(operator.pid).catch(() => ''));
-      await operator.stop();
+      for (const operator of operators) await this.end(operator);
       return await this.look();
     } finally {
       await this.#recorder.stop();
