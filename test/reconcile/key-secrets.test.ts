@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest';
 import { apiError } from '../../src/kube/api-error.ts';
 import { KeySecrets } from '../../src/reconcile/key-secrets.ts';
+import type { PodFacts } from '../../src/reconcile/facts.ts';
 import { silentLog } from '../../src/runtime/index.ts';
 import { facts, gatewayPod, installation } from '../support/builders.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
-test('Secrets that are there already are no error when a gateway fails', async () => {
-  const clock = new ManualClock();
+/** What is asked for where everything that is mounted was made long ago, and the gateways are these. */
+async function askedWith(...pods: PodFacts[]): Promise<string[]> {
   const asked: string[] = [];
   const secrets = new KeySecrets({
     client: {
@@ -16,17 +17,23 @@ test('Secrets that are there already are no error when a gateway fails', async (
         return Promise.reject(apiError('create secrets', 409, status));
       },
     },
-    clock,
+    clock: new ManualClock(),
     newKey: () => 'a key',
   });
   const { signal } = new AbortController();
-  const failing = facts({
-    gateway: {
-      pods: [gatewayPod({ ready: false, failure: { reason: 'Evicted', message: '', atMs: 0 } })],
-      secrets: [],
-      refusal: undefined,
-    },
-  });
-  expect(await secrets.ensure(failing, installation, -3_600_000, silentLog, signal)).toEqual({});
-  expect(asked).toHaveLength(2);
+  const mounted = ['coder-api-key', installation.keysOf(facts().owner).secretName];
+  const looked = facts({ gateway: { pods, secrets: mounted, refusal: undefined } });
+  expect(await secrets.ensure(looked, installation, -3_600_000, silentLog, signal)).toEqual({});
+  return asked;
+}
+
+const evicted = { ready: false, failure: { reason: 'Evicted', message: '', atMs: 0 } };
+
+test('Secrets that are there already are no error when a gateway fails', async () => {
+  expect(await askedWith(gatewayPod(evicted))).toHaveLength(2);
+});
+
+test('nothing is asked for a gateway that works, nor for one that has ended because it was told to', async () => {
+  expect(await askedWith(gatewayPod())).toEqual([]);
+  expect(await askedWith(gatewayPod({ ...evicted, leaving: true }))).toEqual([]);
 });
