@@ -8,6 +8,7 @@ import { type Mutation, mutate } from '../history/mutant.ts';
 import { MUTATIONS } from '../history/mutations.ts';
 import { SCENE_LIMITS, SCENE_NODES, clear, play } from '../history/scene.ts';
 import { Cluster } from './cluster.ts';
+import { installHttpRoutes } from './gateway-api.ts';
 import { OperatorProcess, installOperator } from './operator-process.ts';
 import { unlimitedClient } from './unlimited-client.ts';
 
@@ -19,6 +20,7 @@ let scenes = 0;
 beforeAll(async () => {
   cluster = await Cluster.start({ nodes: SCENE_NODES, podsRun: 'kwok', auditLog: AUDIT_RULES });
   client = unlimitedClient(cluster.kubeconfigPath, 'test');
+  await installHttpRoutes(cluster);
   kubeconfig = await installOperator(cluster);
 });
 
@@ -37,9 +39,12 @@ describe('the checker', () => {
   });
 
   test.each(MUTATIONS)('catches an operator that $name, by $caughtBy', async (mutation) => {
-    const caughtBy = (seen: History) => check(seen, SCENE_LIMITS).map(({ invariant }) => invariant);
-    const { history } = await watch(mutation, (seen) => caughtBy(seen).includes(mutation.caughtBy));
-    expect(caughtBy(history)).toContain(mutation.caughtBy);
+    const caught = (seen: History) =>
+      check(seen, SCENE_LIMITS)
+        .filter(({ object }) => object.startsWith(mutation.at ?? ''))
+        .map(({ invariant }) => invariant);
+    const { history } = await watch(mutation, (seen) => caught(seen).includes(mutation.caughtBy));
+    expect(caught(history)).toContain(mutation.caughtBy);
   });
 });
 

@@ -14,6 +14,8 @@ export interface Mutation {
   readonly search: string;
   readonly replacement: string;
   readonly caughtBy: InvariantId;
+  /** Kind of the object that it is caught at; whichever, where none is named. */
+  readonly at?: string;
 }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -61,6 +61,23 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: 'I10',
   },
   {
+    name: 'makes a route without an owner',
+    within: 'render',
+    search: "...(metadata(owner, childNames.endpoint(owner.name), 'endpoint') as object),",
+    replacement:
+      "...(metadata(owner, childNames.endpoint(owner.name), 'endpoint') as object), ownerReferences: undefined,",
+    caughtBy: 'I1',
+    at: 'HTTPRoute',
+  },
+  {
+    name: 'leaves keys behind',
+    within: 'render',
+    search: "metadata: metadata(owner, name, 'gateway'), stringData",
+    replacement: "metadata: { ...metadata(owner, name, 'gateway'), ownerReferences: undefined }, stringData",
+    caughtBy: 'I10',
+    at: 'Secret',
+  },
+  {
     name: 'works on for a resource that is being deleted',
     within: 'reconcile',
     search: 'resource === undefined || resource.metadata.deletionTimestamp !== undefined',
@@ -148,6 +165,24 @@ export const MUTATIONS: readonly Mutation[] = [
     search: '[APPLIED]: digest(child)',
     replacement: '[APPLIED]: digest([child, process.pid])',
     caughtBy: 'I12',
+  },
+  {
+    name: 'renders its route otherwise whenever it looks',
+    within: 'render',
+    search: '...(annotations && { annotations }), }, spec: { parentRefs,',
+    replacement: 'annotations: { ...annotations, rendered: String(performance.now()) }, }, spec: { parentRefs,',
+    caughtBy: 'I12',
+    at: 'HTTPRoute',
+  },
+  {
+    name: 'writes calibrations whether or not there are new ones',
+    within: 'reconcile',
+    search: 'this.#loading ??= this.#load(signal);',
+    replacement: `this.#loading ??= this.#load(signal);
+    const { client, key } = this.#options;
+    void client.patch(ConfigMaps, key, { type: 'merge', body: { data: {} } }, { signal });`,
+    caughtBy: 'I12',
+    at: 'ConfigMap',
   },
   {
     name: 'reports every condition with every status',

@@ -30,7 +30,11 @@ const SECRET = 'canary-7c0ffee5-do-not-show';
 
 /** The one GPU of its kind: who comes second waits. */
 const lone: QwenCoderSpecInput = { placement: { products: ['H200-141GB'] } };
-/** Nodes that the scene needs. */
+/** Reached from outside by a route that nobody takes. */
+const routed: QwenCoderSpecInput = {
+  endpoint: { expose: { type: 'HTTPRoute', host: 'coder.local', parentRefs: [{ name: 'public' }] } },
+};
+/** Nodes that the scene needs; it also needs the definition of HTTPRoute. */
 export const SCENE_NODES = '8xH100-80GB*2,1xH200-141GB,CPU';
 
 const spec = (over: QwenCoderSpecInput = {}): QwenCoderSpecInput => ({
@@ -99,7 +103,7 @@ export async function play({ client, namespace, restart, isOver }: Stage): Promi
   await client.apply(Services, { metadata: { namespace, name: 'helper', labels }, spec: { ports: [port] } }, theirs);
 
   await Promise.all([
-    apply('coder', spec({ replicas: 2 }), { finalizers: ['theirs.dev/hold'] }),
+    apply('coder', spec({ ...routed, replicas: 2 }), { finalizers: ['theirs.dev/hold'] }),
     apply('neighbour', spec(lone)),
     apply('taken', spec()),
   ]);
@@ -119,9 +123,11 @@ export async function play({ client, namespace, restart, isOver }: Stage): Promi
   );
   if (await isOver()) return unfinished;
 
-  await apply('coder', spec({ replicas: 2, context: { maxModelLen: 65_536 } }), { finalizers: ['theirs.dev/hold'] });
+  await apply('coder', spec({ ...routed, replicas: 2, context: { maxModelLen: 65_536 } }), {
+    finalizers: ['theirs.dev/hold'],
+  });
   await step('the edit is served', isSettled('coder'));
-  await apply('coder', spec({ context: { maxModelLen: 65_536 } }), { finalizers: ['theirs.dev/hold'] });
+  await apply('coder', spec({ ...routed, context: { maxModelLen: 65_536 } }), { finalizers: ['theirs.dev/hold'] });
   await step('one replica is left', async () => (await pods()).filter(isEngine).length === 1 && isSettled('coder')());
   if (await isOver()) return unfinished;
 
