@@ -2,7 +2,9 @@ import { execFile } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { HTTPRoutes, pathOf } from '../../src/kube/index.ts';
 import type { Cluster } from './cluster.ts';
+import { until } from './control-plane.ts';
 
 const MODULE = 'sigs.k8s.io/gateway-api@v1.4.1';
 const ROUTES = 'config/crd/standard/gateway.networking.k8s.io_httproutes.yaml';
@@ -12,5 +14,6 @@ export async function installHttpRoutes(cluster: Cluster): Promise<void> {
   const { stdout } = await promisify(execFile)('go', ['mod', 'download', '-json', MODULE], { cwd: tmpdir() });
   const { Dir: directory } = JSON.parse(stdout) as { readonly Dir: string };
   await cluster.kubectl(['apply', '--server-side', '-f', join(directory, ROUTES)]);
-  await cluster.kubectl(['wait', '--for=condition=Established', 'crd', 'httproutes.gateway.networking.k8s.io']);
+  const isServed = async () => (await cluster.api.find(pathOf(HTTPRoutes))) !== undefined;
+  await until('HTTPRoutes to be served', 30_000, undefined, isServed);
 }
