@@ -324,7 +324,7 @@ class Index<T> {
   }
 
   add(value: string, entry: Entry<T>): void {
-    this.#values.set(value, [...(this.#values.get(value) ?? []), entry]);
+    this.#values.set(value, this.#values.get(value)?.concat(entry) ?? [entry]);
   }
 
   remove(value: string, entry: Entry<T>): void {
