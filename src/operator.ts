@@ -25,7 +25,18 @@ import {
   logTail,
 } from './reconcile/index.ts';
 import { type Installation, calibrationsName, internalKeys, operatorSecretName } from './render/index.ts';
-import { Controller, type Log, Manager, Metrics, Probes, systemClock } from './runtime/index.ts';
+import {
+  Controller,
+  type Log,
+  Manager,
+  Metrics,
+  Probes,
+  controllerMetrics,
+  leaderMetric,
+  queueMetrics,
+  requestMetrics,
+  systemClock,
+} from './runtime/index.ts';
 
 export const PROGRAM = 'qwen-coder-operator';
 
@@ -61,7 +72,7 @@ export async function runOperator(
     requestsPerSecond: options['requests-per-second'],
     burst: options.burst,
     fence: () => election.fence(),
-    onRequest: metrics.requests(),
+    onRequest: requestMetrics(metrics),
   });
 
   const caches = new InformerCaches({
@@ -131,8 +142,8 @@ export async function runOperator(
     clock,
     log,
     workers: options.workers,
-    metrics: metrics.controller('qwencoderdeployment', options.workers),
-    queue: { metrics: metrics.queue('qwencoderdeployment') },
+    metrics: controllerMetrics(metrics, 'qwencoderdeployment', options.workers),
+    queue: { metrics: queueMetrics(metrics, 'qwencoderdeployment') },
   });
   const election = new LeaseElection({
     store: leaseStore(client),
@@ -140,7 +151,7 @@ export async function runOperator(
     identity,
     clock,
     random: Math.random,
-    onLeading: metrics.leader(options['lease-name']),
+    onLeading: leaderMetric(metrics, options['lease-name']),
     onHolder: (holder, isSelf) => log.info('the lease has a holder', { holder, isSelf }),
     onFailure: (error) => {
       operatorMetrics.leaseFailed();

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { TerminalError, WaitError } from '../errors.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
-import type { ControllerMetrics } from './metrics.ts';
+import type { ControllerMetrics } from './controller-metrics.ts';
 import { type AddOptions, WorkQueue, type WorkQueueOptions } from './work-queue.ts';
 
 export interface ReconcileContext {

@@ -23,6 +23,13 @@ export {
 export { type Component, Manager, type ManagerOptions, type ManagerPhase } from './manager.ts';
 export {
   type ControllerMetrics,
+  controllerMetrics,
+  leaderMetric,
+  queueMetrics,
+  type ReconcileResult,
+  requestMetrics,
+} from './controller-metrics.ts';
+export {
   type Counter,
   type Gauge,
   type Histogram,
@@ -31,7 +38,6 @@ export {
   type MetricOptions,
   Metrics,
   type MetricsOptions,
-  type ReconcileResult,
 } from './metrics.ts';
 export { type Check, Probes, type ProbesOptions } from './probes.ts';
 export {

@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { RetryError, TerminalError, WaitError } from '../../src/errors.ts';
 import { Controller, type ControllerOptions, type Reconcile } from '../../src/runtime/controller.ts';
+import { controllerMetrics, queueMetrics } from '../../src/runtime/controller-metrics.ts';
 import { Metrics } from '../../src/runtime/metrics.ts';
 import { ManualClock, settle } from '../support/manual-clock.ts';
 import { CollectingLog } from './collecting-log.ts';
@@ -20,9 +21,9 @@ function start(reconcile: Reconcile, options: Partial<ControllerOptions> = {}) {
     name: 'test',
     clock,
     log,
-    metrics: metrics.controller('test', 2),
+    metrics: controllerMetrics(metrics, 'test', 2),
     workers: 2,
-    queue: { metrics: metrics.queue('test') },
+    queue: { metrics: queueMetrics(metrics, 'test') },
     ...options,
     reconcile: (key, context) => {
       runs.push({ key, at: clock.monotonic() });

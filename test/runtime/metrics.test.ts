@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { controllerMetrics, leaderMetric, queueMetrics, requestMetrics } from '../../src/runtime/controller-metrics.ts';
 import { Metrics } from '../../src/runtime/metrics.ts';
 import { WorkQueue } from '../../src/runtime/work-queue.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -12,9 +13,10 @@ async function samples(metrics: Metrics, name: string): Promise<string[]> {
 describe('Metrics', () => {
   test('known metrics are there at 0 before anything happened', async () => {
     const metrics = new Metrics();
-    metrics.controller('coder', 8);
-    const queue = new WorkQueue({ clock: new ManualClock(), metrics: metrics.queue('coder') });
-    metrics.leader('operator');
+    controllerMetrics(metrics, 'coder', 8);
+    const queue = new WorkQueue({ clock: new ManualClock(), metrics: queueMetrics(metrics, 'coder') });
+    leaderMetric(metrics, 'operator');
+    requestMetrics(metrics);
     const lines = (await metrics.text()).split('\n').filter((line) => line !== '' && !/^#|_bucket/.test(line));
     await queue.stop();
     expect(lines.sort()).toMatchInlineSnapshot(`
@@ -39,11 +41,11 @@ describe('Metrics', () => {
         "rest_client_request_duration_seconds_sum{verb="PATCH"} 0",
         "rest_client_request_duration_seconds_sum{verb="POST"} 0",
         "rest_client_request_duration_seconds_sum{verb="PUT"} 0",
-        "rest_client_requests_total{method="DELETE",code="200"} 0",
-        "rest_client_requests_total{method="GET",code="200"} 0",
-        "rest_client_requests_total{method="PATCH",code="200"} 0",
-        "rest_client_requests_total{method="POST",code="200"} 0",
-        "rest_client_requests_total{method="PUT",code="200"} 0",
+        "rest_client_requests_total{code="200",method="DELETE"} 0",
+        "rest_client_requests_total{code="200",method="GET"} 0",
+        "rest_client_requests_total{code="200",method="PATCH"} 0",
+        "rest_client_requests_total{code="200",method="POST"} 0",
+        "rest_client_requests_total{code="200",method="PUT"} 0",
         "workqueue_adds_total{name="coder",controller="coder"} 0",
         "workqueue_depth{name="coder",controller="coder",priority="high"} 0",
         "workqueue_depth{name="coder",controller="coder",priority="low"} 0",
@@ -58,21 +60,25 @@ describe('Metrics', () => {
     `);
   });
 
+  test('nothing is told that nobody counts', async () => {
+    expect((await new Metrics().text()).trim()).toBe('');
+  });
+
   test('two instances in one process do not meet', async () => {
     const [first, second] = [new Metrics(), new Metrics()];
-    first.controller('coder', 8);
+    controllerMetrics(first, 'coder', 8);
     expect(await samples(first, 'controller_runtime_max_concurrent_reconciles')).toHaveLength(1);
     expect(await samples(second, 'controller_runtime_max_concurrent_reconciles')).toHaveLength(0);
   });
 
   test('requests are counted by code and method; those without an answer as <error>', async () => {
     const metrics = new Metrics();
-    const report = metrics.requests();
+    const report = requestMetrics(metrics);
     report({ verb: 'list', method: 'GET', resource: 'pods', code: 200, ms: 12 });
     report({ verb: 'apply', method: 'PATCH', resource: 'deployments', code: 409, ms: 12 });
     report({ verb: 'watch', method: 'GET', resource: 'pods', code: 0, ms: 30_000 });
     expect((await samples(metrics, 'rest_client_requests_total')).filter((line) => !line.endsWith(' 0'))).toEqual([
-      'rest_client_requests_total{method="GET",code="200"} 1',
+      'rest_client_requests_total{code="200",method="GET"} 1',
       'rest_client_requests_total{code="409",method="PATCH"} 1',
       'rest_client_requests_total{code="<error>",method="GET"} 1',
     ]);
@@ -83,7 +89,7 @@ describe('Metrics', () => {
 
   test('the queue is asked for its depth when metrics are read', async () => {
     const metrics = new Metrics();
-    const queue = new WorkQueue({ clock: new ManualClock(), metrics: metrics.queue('coder') });
+    const queue = new WorkQueue({ clock: new ManualClock(), metrics: queueMetrics(metrics, 'coder') });
     queue.add('a');
     queue.add('b', { priority: 'low' });
     queue.add('c', { priority: 'low' });
@@ -96,7 +102,7 @@ describe('Metrics', () => {
   test('work that does not end shows', async () => {
     const clock = new ManualClock();
     const metrics = new Metrics();
-    const queue = new WorkQueue({ clock, metrics: metrics.queue('coder') });
+    const queue = new WorkQueue({ clock, metrics: queueMetrics(metrics, 'coder') });
     queue.add('a');
     await queue.next();
     await clock.advance(90_000);
@@ -107,7 +113,7 @@ describe('Metrics', () => {
 
   test('leadership shows as 1 and 0', async () => {
     const metrics = new Metrics();
-    const isLeading = metrics.leader('operator');
+    const isLeading = leaderMetric(metrics, 'operator');
     isLeading(true);
     expect(await samples(metrics, 'leader_election_master_status')).toEqual([
       'leader_election_master_status{name="operator"} 1',
