@@ -156,7 +156,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'applies children whether or not they changed',
     within: 'reconcile',
     search: "if (reason !== undefined) actions.push({ do: 'apply', object, live: current, reason });",
-    replacement: "actions.push({ do: 'apply', object, live: current, reason: reason ?? 'always' });",
+    replacement: "if (current) actions.push({ do: 'apply', object, live: current, reason: reason ?? 'always' });",
     caughtBy: 'I12',
   },
   {
