@@ -1,6 +1,7 @@
 import { defineConfig } from 'rolldown';
 import { nodeHttp } from './node-http.ts';
 import { notices } from './notices.ts';
+import { undiciConnections } from './undici-connections.ts';
 
 /** The program of the image: one file that needs Node and nothing else. The same sources give the same bytes. */
 export default defineConfig({
@@ -8,7 +9,7 @@ export default defineConfig({
   platform: 'node',
   // The client library says nothing about side effects and has none: of its 1.2 MB only the reading of kubeconfigs stays.
   treeshake: { moduleSideEffects: (id) => !id.includes('/node_modules/@kubernetes/client-node/') },
-  plugins: [nodeHttp(), notices()],
+  plugins: [nodeHttp(), undiciConnections(), notices()],
   output: {
     file: new URL('../../dist/qwen-coder.mjs', import.meta.url).pathname,
     format: 'esm',

@@ -1,4 +1,4 @@
-import { request } from 'undici';
+import { Agent } from 'undici';
 import type { KubeClient } from '../kube/index.ts';
 import type { Clock } from '../runtime/index.ts';
 import {
@@ -181,10 +181,13 @@ export const hostOf = (ip: string): string => (ip.includes(':') ? `[${ip}]` : ip
 /** `/metrics` of vLLM is about 100 KiB; whatever answers in its place must not fill our memory. */
 const MOST_BYTES = 4 * 1024 * 1024;
 
+const agent = new Agent();
+
 /** `get` over HTTP. Node's own `fetch` would be a second client in memory. */
 export async function getText(url: string, key: string, signal: AbortSignal): Promise<string> {
-  const { statusCode, body } = await request(url, { signal, headers: { authorization: `Bearer ${key}` } });
-  const path = new URL(url).pathname;
+  const { origin, pathname: path } = new URL(url);
+  const headers = { authorization: `Bearer ${key}` };
+  const { statusCode, body } = await agent.request({ origin, path, method: 'GET', signal, headers });
   if (statusCode !== 200) {
     await body.dump();
     throw new Error(`${path} answers ${statusCode}`);
