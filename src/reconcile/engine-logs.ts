@@ -34,7 +34,7 @@ const MOST_KEPT = 1000;
 
 /** What is known of the log of a run. */
 export interface LogReading {
-  /** Undefined where there is no log, where it could not be had, and while it is late. */
+  /** Undefined where there is no log, and where it could not be had. While it is late, what the run told before it ended. */
   readonly findings: LogFindings | undefined;
   /** Whether it still comes. */
   readonly isLate: boolean;
@@ -71,7 +71,7 @@ export class EngineLogs {
   async read(run: Run, key: string, secrets: readonly string[], signal: AbortSignal): Promise<LogReading> {
     const { namespaces, clock } = this.#options;
     if (namespaces !== undefined && !namespaces.includes(run.namespace)) return { findings: undefined, isLate: false };
-    const id = `${run.uid} ${run.ended}${run.isRunning ? ' running' : ''}`;
+    const id = idOf(run);
     const known = this.#entries.get(id);
     const entry = known === undefined || isAnotherTry(known, run) ? this.#start(run, secrets, signal) : known;
     this.#entries.delete(id);
@@ -89,7 +89,11 @@ export class EngineLogs {
       this.#waiting -= 1;
     }
     if (!entry.isDone) void entry.done.then(() => this.#options.onLate(key));
-    return readingOf(entry);
+    return readingOf(entry.isDone ? entry : { ...entry, findings: this.#whileItRan(run) });
+  }
+
+  #whileItRan({ uid, ended }: Run): LogFindings | undefined {
+    return this.#entries.get(idOf({ uid, ended: ended - 1, isRunning: true }))?.findings;
   }
 
   #start(run: Run, secrets: readonly string[], signal: AbortSignal): Entry {
@@ -113,6 +117,9 @@ export class EngineLogs {
     return entry;
   }
 }
+
+const idOf = ({ uid, ended, isRunning }: Pick<Run, 'uid' | 'ended' | 'isRunning'>): string =>
+  `${uid} ${ended}${isRunning ? ' running' : ''}`;
 
 const isAnotherTry = ({ isDone, wasPrevious, findings }: Entry, { isPrevious }: Run): boolean =>
   isDone && isPrevious && !wasPrevious && findings?.cause === undefined;

@@ -164,6 +164,7 @@ export class FailureFinder {
         end,
         // Without a log there is its end, which the kubelet keeps of a run that failed.
         log: findings ?? (end === undefined || end.message === '' ? undefined : readLog(end.message, secrets)),
+        isLogLate: isLate,
         podFailure: failure,
         overdue,
         isSilent: silent,

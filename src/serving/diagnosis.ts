@@ -55,6 +55,8 @@ export interface ContainerEvidence {
   readonly end: ContainerEnd | undefined;
   /** What the log of that run tells, or that of the present run where none has ended; undefined where no log could be had. */
   readonly log: LogFindings | undefined;
+  /** Whether that log still comes. */
+  readonly isLogLate?: boolean | undefined;
   /** Why the kubelet ended the pod as a whole: an eviction, a device that is gone. */
   readonly podFailure: { readonly reason: string; readonly message: string } | undefined;
   /** How the start stands, where it takes longer than it may. */
@@ -62,6 +64,9 @@ export interface ContainerEvidence {
   /** Whether the run that goes on answered, and does not any more. */
   readonly isSilent?: boolean | undefined;
 }
+
+/** What is told in place of a line of a log that still comes. */
+export const LATE_LOG = '(its log has not come yet)';
 
 /** Exit codes of containers that ended by a signal: 128 + its number. */
 const SIGBUS = 135;
@@ -78,18 +83,19 @@ const SIGTERM = 143;
  */
 export function diagnoseEngine(evidence: ContainerEvidence, situation: Situation): Diagnosis<EngineReason> | undefined {
   const { end, log, overdue, podFailure } = evidence;
+  const lastLine = log?.lastLine ?? (evidence.isLogLate ? LATE_LOG : undefined);
   const held = heldBack(evidence, situation);
   // A kubelet that ends a whole pod, to make room or to shut down, says nothing against the engine.
   if (held || podFailure) return held;
-  if (evidence.isSilent === true) return hung(log, situation);
+  if (evidence.isSilent === true) return hung(log, lastLine, situation);
   if (end === undefined) return overdue && tooSlow(overdue, log, situation);
   const hasServed = log?.facts.serving !== undefined;
   const known = log?.cause && engineCause(log.cause, log, situation);
   if (known && log.cause && !isConsequence(log.cause)) return { ...known, isFinal: known.isFinal && !hasServed };
   if (end.reason === 'OOMKilled') return { ...outOfHostMemory(endText(end), situation), isFinal: !hasServed };
   if (known) return { ...known, isFinal: known.isFinal && !hasServed };
-  if (end.exitCode === SIGBUS) return { ...shmFull(endText(end, log), situation), isFinal: !hasServed };
-  const evidenceText = endText(end, log);
+  const evidenceText = endText(end, lastLine);
+  if (end.exitCode === SIGBUS) return { ...shmFull(evidenceText, situation), isFinal: !hasServed };
   // Nobody but the kubelet, who gets no answer, ends a container and leaves its pod.
   if (hasServed && (end.exitCode === SIGKILL || end.exitCode === SIGTERM)) return silent(evidenceText);
   if (hasServed) return crashed(evidenceText);
@@ -134,9 +140,9 @@ function heldBack(
 }
 
 /** What the last run left: the runtime's reason and the code, and the last line where there is one. */
-function endText({ exitCode, reason }: ContainerEnd, log?: LogFindings): string {
+function endText({ exitCode, reason }: ContainerEnd, lastLine?: string): string {
   const end = `${reason === '' || reason === 'Error' ? '' : `${reason}, `}exit code ${exitCode}`;
-  return log?.lastLine === undefined ? end : quotable(`${end}: ${log.lastLine}`);
+  return lastLine === undefined ? end : quotable(`${end}: ${lastLine}`);
 }
 
 const isConsequence = ({ id }: Finding): boolean =>
@@ -157,10 +163,14 @@ const silent = (evidence: string): Diagnosis<'EngineHung'> => ({
 });
 
 /** What its log tells of an engine that runs and does not answer; without a cause its last line. */
-function hung(log: LogFindings | undefined, situation: Situation): Diagnosis<EngineReason> {
+function hung(
+  log: LogFindings | undefined,
+  lastLine: string | undefined,
+  situation: Situation,
+): Diagnosis<EngineReason> {
   const known = log?.cause && engineCause(log.cause, log, situation);
   if (known) return { ...known, isFinal: false };
-  const last = log?.lastLine === undefined ? '' : `; its last line: ${log.lastLine}`;
+  const last = lastLine === undefined ? '' : `; its last line: ${lastLine}`;
   return silent(quotable(`it runs and does not answer /health any more${last}`));
 }
 

@@ -876,8 +876,8 @@ describe('a failure', () => {
 
 async function failWith(namespace: string, { type, reason }: Row): Promise<never> {
   await world.condition(namespace, 'coder', type, { status: 'False', reason }, 45_000);
-  // It is there, so the ledger has seen it or is about to.
-  return eventually(() => Promise.reject(new Error('the ledger did not see it')), 5000);
+  // It is there, so the ledger has seen it or is about to: a log is waited for ten seconds.
+  return eventually(() => Promise.reject(new Error('the ledger did not see it')), 15_000);
 }
 
 function table(rows: readonly Line[]): string {

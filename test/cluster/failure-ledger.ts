@@ -2,6 +2,7 @@ import type { Condition, ConditionType, QwenCoderDeployment } from '../../src/ap
 import { type EventRecord, Events, type KubeClient, Pods } from '../../src/kube/index.ts';
 import type { Pod } from '../../src/kube/wire.ts';
 import { Resources } from '../../src/reconcile/apply.ts';
+import { LATE_LOG } from '../../src/serving/diagnosis.ts';
 import { Watched } from '../simulator/watched.ts';
 
 /** What a failure is awaited in, one resource a namespace. */
@@ -13,7 +14,7 @@ export interface Expectation {
   readonly showsIn: (pod: Pod) => boolean;
 }
 
-/** The first status that named the reason, and what it took. */
+/** The first status that named the reason with all its evidence, and what it took to name it. */
 export interface FirstSight {
   readonly resource: QwenCoderDeployment;
   readonly condition: Condition;
@@ -47,7 +48,7 @@ export class FailureLedger {
   /** To be asked before the resource is made. */
   await(expected: Expectation): Promise<FirstSight> {
     const { promise, resolve } = Promise.withResolvers<FirstSight>();
-    this.#open.add({ ...expected, resolve, madeAt: undefined, shownAt: undefined });
+    this.#open.add({ ...expected, resolve, madeAt: undefined, shownAt: undefined, namedAt: undefined });
     return promise;
   }
 
@@ -66,8 +67,11 @@ export class FailureLedger {
       one.madeAt ??= now;
       const condition = resource.status?.conditions?.find(({ type }) => type === one.type);
       if (condition?.status !== 'False' || condition.reason !== one.reason) continue;
+      one.namedAt ??= now;
+      // A node that has much to do hands out a log later than the end of its container.
+      if (condition.message.includes(LATE_LOG)) continue;
       this.#open.delete(one);
-      one.resolve({ resource, condition, seconds: (now - (one.shownAt ?? one.madeAt)) / 1000 });
+      one.resolve({ resource, condition, seconds: (one.namedAt - (one.shownAt ?? one.madeAt)) / 1000 });
     }
   }
 
@@ -80,4 +84,5 @@ type Open = Expectation & {
   readonly resolve: (sight: FirstSight) => void;
   madeAt: number | undefined;
   shownAt: number | undefined;
+  namedAt: number | undefined;
 };

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { EngineLogs, type Run } from '../../src/reconcile/engine-logs.ts';
 import { systemClock } from '../../src/runtime/index.ts';
+import { ManualClock, settle } from '../support/manual-clock.ts';
 
 const { signal } = new AbortController();
 const RUN: Run = {
@@ -64,5 +65,29 @@ describe('the log of a run', () => {
     for (let time = 0; time < 3; time += 1) expect(await causeOf({ ...RUN, isPrevious: true })).toBeUndefined();
     expect(asked).toEqual(['current', 'previous']);
     expect(failures).toHaveLength(1);
+  });
+
+  test('that is late tells what it told while the run went on', async () => {
+    const clock = new ManualClock();
+    const rest = Promise.withResolvers<string>();
+    const logs = new EngineLogs({
+      read: ({ isRunning }) => (isRunning ? Promise.resolve('INFO: Application startup complete.') : rest.promise),
+      clock,
+      namespaces: undefined,
+      onLate: () => {},
+      onFailure: () => {},
+    });
+    const read = async (run: Run) => {
+      const patience = settle().then(() => clock.advance(2000));
+      const [reading] = await Promise.all([logs.read(run, 'team-a/coder', [], signal), patience]);
+      return reading;
+    };
+    const running = await read({ ...RUN, ended: 0, isRunning: true });
+    expect(running).toMatchObject({ isLate: false, findings: { lastLine: 'INFO: Application startup complete.' } });
+    expect(await read(RUN)).toEqual({ isLate: true, findings: running.findings });
+    expect(await read({ ...RUN, uid: 'another' })).toEqual({ isLate: true, findings: undefined });
+    rest.resolve(CAUSE);
+    await rest.promise;
+    expect((await read(RUN)).findings?.cause).toBeDefined();
   });
 });

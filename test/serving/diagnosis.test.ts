@@ -301,6 +301,7 @@ const CASES: readonly (readonly [name: string, evidence: ContainerEvidence, over
     ended('Application startup complete.\nINFO 10 requests', { end: undefined, isSilent: true }),
   ],
   ['something unknown', ended('Segmentation fault', {}, 139)],
+  ['something unknown, and its log is late', ended('', { log: undefined, isLogLate: true }, 139)],
   [
     'an image that is not there',
     ended('', { waiting: { reason: 'ErrImagePull', message: 'failed to resolve: not found' }, end: undefined }),
