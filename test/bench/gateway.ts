@@ -26,6 +26,8 @@ const KEY = 'sk-bench-0123456789';
 const RATE = 500;
 const STREAMS = 256;
 const EVENTS = 400;
+/** Requests beside the idle streams, after which V8's young generation has grown to the size that it may have; memory is looked at then. */
+const SETTLING = 100_000;
 
 interface Proxy {
   readonly name: string;
@@ -94,7 +96,7 @@ export async function run(args: readonly string[]): Promise<void> {
     });
 
     const idle = await idleStreams(gateway.port, Number(values['idle-streams']));
-    await measure(proxies[2]!, { body: chat(1024), requests: 5000, connections: 64 });
+    await measure(proxies[2]!, { body: chat(1024), requests: SETTLING, connections: 64 });
     const before = processFigures(gateway.child.pid!).rssMiB;
     await measure(proxies[2]!, { body: chat(1024), requests: Number(values.growth), connections: 64 });
     const after = processFigures(gateway.child.pid!).rssMiB;
