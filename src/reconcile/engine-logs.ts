@@ -78,7 +78,7 @@ export class EngineLogs {
     this.#entries.set(id, entry);
     const [oldest] = this.#entries.keys();
     if (this.#entries.size > MOST_KEPT) this.#entries.delete(oldest!);
-    if (entry.isDone) return readingOf(entry);
+    if (entry.isDone) return this.#reading(run, entry);
 
     if (this.#waiting < MOST_WAITING) {
       this.#waiting += 1;
@@ -89,11 +89,14 @@ export class EngineLogs {
       this.#waiting -= 1;
     }
     if (!entry.isDone) void entry.done.then(() => this.#options.onLate(key));
-    return readingOf(entry.isDone ? entry : { ...entry, findings: this.#whileItRan(run) });
+    return this.#reading(run, entry);
   }
 
-  #whileItRan({ uid, ended }: Run): LogFindings | undefined {
-    return this.#entries.get(idOf({ uid, ended: ended - 1, isRunning: true }))?.findings;
+  /** Of a run that has just ended no line at all may be that of the next one, which is asked for as the previous log once it has begun. */
+  #reading({ uid, ended, isRunning }: Run, { findings, isDone, wasPrevious }: Entry): LogReading {
+    const isLate = !isDone || (!isRunning && !wasPrevious && findings?.lastLine === undefined);
+    const whileItRan = this.#entries.get(idOf({ uid, ended: ended - 1, isRunning: true }))?.findings;
+    return { findings: isLate ? (whileItRan ?? findings) : findings, isLate };
   }
 
   #start(run: Run, secrets: readonly string[], signal: AbortSignal): Entry {
@@ -123,5 +126,3 @@ const idOf = ({ uid, ended, isRunning }: Pick<Run, 'uid' | 'ended' | 'isRunning'
 
 const isAnotherTry = ({ isDone, wasPrevious, findings }: Entry, { isPrevious }: Run): boolean =>
   isDone && isPrevious && !wasPrevious && findings?.cause === undefined;
-
-const readingOf = ({ findings, isDone }: Entry): LogReading => ({ findings, isLate: !isDone });

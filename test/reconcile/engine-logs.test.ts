@@ -67,6 +67,22 @@ describe('the log of a run', () => {
     expect(failures).toHaveLength(1);
   });
 
+  test('that has no line is late until it is the previous one', async () => {
+    const logs = new EngineLogs({
+      read: ({ isPrevious }) => Promise.resolve(isPrevious ? 'Starting to load model' : ''),
+      clock: new ManualClock(),
+      namespaces: undefined,
+      onLate: () => {},
+      onFailure: () => {},
+    });
+    const read = (run: Run) => logs.read(run, 'team-a/coder', [], signal);
+    expect(await read(RUN)).toMatchObject({ isLate: true });
+    expect(await read({ ...RUN, isPrevious: true })).toMatchObject({
+      isLate: false,
+      findings: { lastLine: 'Starting to load model' },
+    });
+  });
+
   test('that is late tells what it told while the run went on', async () => {
     const clock = new ManualClock();
     const rest = Promise.withResolvers<string>();
