@@ -68,16 +68,11 @@ export class LineStream {
 
   #take(bytes: Buffer): void {
     this.#heardMs = this.#options.clock.monotonic();
-    const end = bytes.lastIndexOf(NEWLINE);
+    const all = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
     // No character has a newline within, so whole lines are whole text.
-    const lines =
-      end < 0
-        ? []
-        : Buffer.concat([this.#rest, bytes.subarray(0, end)])
-            .toString()
-            .split('\n');
-    if (end < 0) this.#rest = Buffer.concat([this.#rest, bytes]);
-    else this.#rest = end === bytes.length - 1 ? NOTHING : Buffer.from(bytes.subarray(end + 1));
+    const end = all.lastIndexOf(NEWLINE) + 1;
+    const lines = all.toString('utf8', 0, end).split('\n');
+    this.#rest = end === all.length ? NOTHING : Buffer.from(all.subarray(end));
     try {
       if (this.#rest.length > MOST_BYTES) throw new Error('a line is too long');
       for (const line of lines) if (line !== '' && !this.#hasEnded) this.#options.onLine(line);
