@@ -15,7 +15,7 @@ const usage = `The gateway against direct access and nginx as a plain reverse pr
 
   npm run bench -- gateway [options]
 
-  --requests <n>      of each closed loop (20000)
+  --requests <n>      of each closed loop (40000)
   --seconds <n>       of the open loop at 500 requests a second (20)
   --growth <n>        requests after which memory is looked at again (100000)
   --idle-streams <n>  streams that stay open meanwhile (1000)
@@ -26,6 +26,10 @@ const KEY = 'sk-bench-0123456789';
 const RATE = 500;
 const STREAMS = 256;
 const EVENTS = 400;
+/** Requests after which V8 has compiled what is hot: a gateway runs for weeks. */
+const WARM_UP = 20_000;
+/** Proxies take turns, so that all of them meet the same moods of the machine. */
+const TURNS = 5;
 /** Requests beside the idle streams, after which V8's young generation has grown to the size that it may have; memory is looked at then. */
 const SETTLING = 100_000;
 
@@ -36,17 +40,21 @@ interface Proxy {
   readonly pid: number | undefined;
 }
 
-interface Row {
-  readonly measured: Measured;
+/** What one proxy did under one load, turn by turn. */
+interface Turn {
+  readonly failed: number;
   /** Of the proxy. */
   readonly cpuSeconds: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
 }
+type Row = readonly Turn[];
 
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      requests: { type: 'string', default: '20000' },
+      requests: { type: 'string', default: '40000' },
       seconds: { type: 'string', default: '20' },
       growth: { type: 'string', default: '100000' },
       'idle-streams': { type: 'string', default: '1000' },
@@ -82,18 +90,13 @@ export async function run(args: readonly string[]): Promise<void> {
     for (const { port } of proxies) await answers(port);
 
     const requests = Number(values.requests);
-    const small = await each(proxies, { body: chat(1024), requests, connections: 64 });
-    const large = await each(proxies, { body: chat(8192), requests, connections: 64 });
-    const streams = await each(proxies, {
-      body: chat(1024, { stream: true, max_tokens: EVENTS, pace: 5, stream_options: { include_usage: true } }),
-      requests: STREAMS,
-      connections: STREAMS,
-    });
-    const open = await each(proxies, {
-      body: chat(1024),
-      requests: RATE * Number(values.seconds),
-      perSecond: RATE,
-    });
+    const closed = { requests: requests / TURNS, connections: 64 };
+    const small = await each(proxies, { body: chat(1024), ...closed }, WARM_UP, TURNS);
+    const large = await each(proxies, { body: chat(8192), ...closed }, WARM_UP, TURNS);
+    const stream = chat(1024, { stream: true, max_tokens: EVENTS, pace: 5, stream_options: { include_usage: true } });
+    const streams = await each(proxies, { body: stream, requests: STREAMS, connections: STREAMS }, STREAMS, TURNS);
+    const open = { body: chat(1024), requests: (RATE * Number(values.seconds)) / TURNS, perSecond: RATE };
+    const paced = await each(proxies, open, RATE, TURNS);
 
     const idle = await idleStreams(gateway.port, Number(values['idle-streams']));
     await measure(proxies[2]!, { body: chat(1024), requests: SETTLING, connections: 64 });
@@ -102,10 +105,10 @@ export async function run(args: readonly string[]): Promise<void> {
     const after = processFigures(gateway.child.pid!).rssMiB;
     idle();
 
-    const perSecond = (rows: readonly Row[], index: number, things: number): number => things / rows[index]!.cpuSeconds;
-    const ratio = (rows: readonly Row[]): number => round(rows[1]!.cpuSeconds / rows[2]!.cpuSeconds);
+    const perSecond = (rows: readonly Row[], index: number, things: number): number => things / cpuOf(rows[index]!);
+    const ratio = (rows: readonly Row[]): number => round(cpuOf(rows[1]!) / cpuOf(rows[2]!));
     const added = (index: number, of: 'p50Ms' | 'p99Ms'): number =>
-      round(open[index]!.measured[of] - open[0]!.measured[of]);
+      round(median(paced[index]!.map((turn, at) => turn[of] - paced[0]![at]![of])));
     table([
       ['', 'nginx', 'gateway', 'gateway / nginx'],
       [
@@ -122,8 +125,8 @@ export async function run(args: readonly string[]): Promise<void> {
       ],
       [
         `events of ${STREAMS} streams a CPU second`,
-        whole(perSecond(streams, 1, STREAMS * EVENTS)),
-        whole(perSecond(streams, 2, STREAMS * EVENTS)),
+        whole(perSecond(streams, 1, TURNS * STREAMS * EVENTS)),
+        whole(perSecond(streams, 2, TURNS * STREAMS * EVENTS)),
         ratio(streams),
       ],
       [`added at ${RATE} requests/s, p50, ms`, added(1, 'p50Ms'), added(2, 'p50Ms'), ''],
@@ -131,7 +134,7 @@ export async function run(args: readonly string[]): Promise<void> {
       [`RSS of the gateway, ${values['idle-streams']} idle streams, MiB`, '', whole(before), ''],
       [`the same after ${values.growth} requests`, '', whole(after), ''],
     ]);
-    const failed = [...small, ...large, ...streams, ...open].reduce((sum, { measured }) => sum + measured.failed, 0);
+    const failed = sum([...small, ...large, ...streams, ...paced].flat().map(({ failed }) => failed));
     process.stdout.write(
       `${JSON.stringify({
         rpsRatioToNginx: ratio(small),
@@ -182,25 +185,30 @@ const chat = (bytes: number, over: object = {}): string => {
 
 const headers = { authorization: `Bearer ${KEY}` };
 
-async function measure({ port, pid }: Proxy, load: Omit<Load, 'url' | 'headers'>): Promise<Row> {
+async function measure({ port, pid }: Proxy, load: Omit<Load, 'url' | 'headers'>): Promise<Turn> {
   const url = `http://127.0.0.1:${port}/v1/chat/completions`;
   const before = pid === undefined ? 0 : processFigures(pid).cpuSeconds;
   const client = here('client.ts', [JSON.stringify({ ...load, url, headers } satisfies Load)]);
-  const measured = JSON.parse(await text(client.stdout!)) as Measured;
-  return { measured, cpuSeconds: pid === undefined ? 0 : processFigures(pid).cpuSeconds - before };
+  const { failed, p50Ms, p99Ms } = JSON.parse(await text(client.stdout!)) as Measured;
+  return { failed, p50Ms, p99Ms, cpuSeconds: pid === undefined ? 0 : processFigures(pid).cpuSeconds - before };
 }
 
-/** Each proxy in turn, after a warm-up. */
-async function each(proxies: readonly Proxy[], load: Omit<Load, 'url' | 'headers'>): Promise<Row[]> {
-  const rows: Row[] = [];
-  for (const proxy of proxies) {
-    await measure(proxy, { ...load, requests: Math.min(load.requests, 10_000) });
-    const row = await measure(proxy, load);
-    const { failed, seconds } = row.measured;
+/** All proxies so many times in turn, after a warm-up of each. */
+async function each(
+  proxies: readonly Proxy[],
+  load: Omit<Load, 'url' | 'headers'>,
+  warmUpRequests: number,
+  turns: number,
+): Promise<Row[]> {
+  for (const proxy of proxies) await measure(proxy, { ...load, requests: warmUpRequests });
+  const rows = proxies.map((): Turn[] => []);
+  for (let turn = 0; turn < turns; turn += 1) {
+    for (const [index, proxy] of proxies.entries()) rows[index]!.push(await measure(proxy, load));
+  }
+  for (const [index, { name }] of proxies.entries()) {
     process.stderr.write(
-      `${proxy.name}: ${seconds.toFixed(1)} s, ${row.cpuSeconds.toFixed(2)} CPU s, ${failed} failed\n`,
+      `${name}: ${cpuOf(rows[index]!).toFixed(2)} CPU s, ${sum(rows[index]!.map(({ failed }) => failed))} failed\n`,
     );
-    rows.push(row);
   }
   return rows;
 }
@@ -231,6 +239,9 @@ async function answers(port: number): Promise<void> {
   }
 }
 
+const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+const cpuOf = (row: Row): number => sum(row.map(({ cpuSeconds }) => cpuSeconds));
 const round = (value: number): number => Math.round(value * 1000) / 1000;
 const whole = (value: number): string => Math.round(value).toLocaleString('en');
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import type { QwenCoderDeployment } from '../../src/api/index.ts';
 import type { KubeClient } from '../../src/kube/index.ts';
-import { Deployments, Informer, type KubeObject, Namespaces, Pods } from '../../src/kube/index.ts';
+import { ControllerRevisions, Deployments, Informer, type KubeObject, Namespaces, Pods } from '../../src/kube/index.ts';
 import { operatorOptions } from '../../src/options.ts';
 import { CHILD_KINDS, Resources } from '../../src/reconcile/apply.ts';
 import { COMPONENT, MANAGED_SELECTOR } from '../../src/render/index.ts';
@@ -13,14 +13,14 @@ import { Cluster } from '../cluster/cluster.ts';
 import { OPERATOR_NAMESPACE, installOperator } from '../cluster/operator-process.ts';
 import { AuditLog, type Write, countByKind, isLease } from './audit-log.ts';
 import type { FloorAnswer } from './floor-loop.ts';
-import { GatewayEnds } from './gateway-ends.ts';
 import { watchLoad } from './load.ts';
 import { MeasuredOperator, type Program, findProgram } from './measured-operator.ts';
-import { GPUS_PER_ENGINE, measuredSpec, renderedChildren } from './rendered.ts';
+import { PodEnds } from './pod-ends.ts';
+import { GPUS_PER_ENGINE, measuredSpec, renderedChildren, servedRevision } from './rendered.ts';
 import { StatusWatch } from './status-watch.ts';
 import { unlimitedClient } from '../cluster/unlimited-client.ts';
 
-const usage = `Resources to converged children on a real control plane, against a bare loop of the same applies.
+const usage = `Resources to converged children on a real control plane, against a bare loop of the same applies, statuses included.
 
   npm run bench -- reconcile [options]
 
@@ -55,8 +55,8 @@ const SMALL_PODS = 3;
 const PODS_PER_NODE = 100;
 /** Creates of resources that are under way at once. */
 const CREATORS = 32;
-/** Nothing written for so long, with an empty queue, is the end of the work. */
-const QUIET_MS = 5000;
+/** Nothing written for so long, with an empty queue, is the end of the work: what was asked in vain is asked again after ten seconds. */
+const QUIET_MS = 15_000;
 const OPERATOR_USER = `system:serviceaccount:${OPERATOR_NAMESPACE}:qwen-coder-operator`;
 
 export async function run(args: readonly string[]): Promise<void> {
@@ -121,9 +121,11 @@ class ReconcileBench {
   readonly #audit: AuditLog;
   readonly #results: Record<string, unknown> = {};
   readonly #rows: [string, string][] = [];
-  readonly #gateways: GatewayEnds;
+  readonly #ends: PodEnds;
   #operator: MeasuredOperator;
   #statuses: StatusWatch | undefined;
+  /** Applies of statuses and of revisions until everything had converged, and one resource with each status that it had by then. */
+  #applied: { statuses: number; revisions: number; ofOne: readonly QwenCoderDeployment[] } | undefined;
 
   private constructor(
     options: Options,
@@ -131,9 +133,9 @@ class ReconcileBench {
     client: KubeClient,
     kubeconfig: string,
     operator: MeasuredOperator,
-    gateways: GatewayEnds,
+    ends: PodEnds,
   ) {
-    this.#gateways = gateways;
+    this.#ends = ends;
     this.#options = options;
     this.#cluster = cluster;
     this.#client = client;
@@ -154,10 +156,10 @@ class ReconcileBench {
     try {
       const client = unlimitedClient(cluster.kubeconfigPath, 'bench');
       const kubeconfig = await installOperator(cluster);
-      const gateways = await GatewayEnds.start();
+      const ends = await PodEnds.start();
       const operator = await startOperator(options, kubeconfig);
       await operator.entered('leading');
-      return new ReconcileBench(options, cluster, client, kubeconfig, operator, gateways);
+      return new ReconcileBench(options, cluster, client, kubeconfig, operator, ends);
     } catch (error) {
       await cluster.stop();
       throw error;
@@ -192,6 +194,12 @@ class ReconcileBench {
     const wallSeconds = Math.max(childrenSeconds, statusSeconds);
     const statusWrites = writes.filter(isStatus).length;
     const { transitions, quietVersions } = this.#statuses;
+    const inTime = writes.filter(({ answeredAtMs }) => answeredAtMs <= startedAtMs + wallSeconds * 1000);
+    this.#applied = {
+      statuses: inTime.filter(isStatus).length,
+      revisions: inTime.filter(({ resource }) => resource === ControllerRevisions.plural).length,
+      ofOne: [...this.#statuses.versionsOfOne],
+    };
     const requests = await this.#audit.requests();
     this.#record({
       bundled: program.bundled,
@@ -349,7 +357,7 @@ class ReconcileBench {
   /** The same applies by a bare loop, on the same cluster, with the operator and its resources gone. */
   async floor(): Promise<void> {
     const { resources, running, flags } = this.#options;
-    const template = this.#statuses!.resource(...pairAt(0, this.#options.namespaces))!.status!;
+    const { statuses, revisions, ofOne } = this.#applied!;
     await this.#operator.stop('SIGTERM');
     await this.#statuses!.stop();
     say('taking the resources away');
@@ -357,14 +365,19 @@ class ReconcileBench {
 
     const namespaces = await this.#makeNamespaces('floor');
     const made = await this.#createResources(namespaces);
-    const lines = made.map((resource) => {
+    const part = (all: number, index: number): number =>
+      Math.floor(((index + 1) * all) / resources) - Math.floor((index * all) / resources);
+    const lines = made.map((resource, index) => {
       const { apiVersion, kind, metadata } = resource;
       const { namespace, name, uid } = metadata;
-      const status = JSON.parse(JSON.stringify(template).replaceAll('bench-0', namespace)) as object;
-      return JSON.stringify([
-        ...renderedChildren(resource),
-        { apiVersion, kind, metadata: { namespace, name, uid }, status },
-      ]);
+      const versions = ofOne.slice(0, part(statuses, index)).map(({ metadata: of, status }) => ({
+        apiVersion,
+        kind,
+        metadata: { namespace, name, uid },
+        status: JSON.parse(JSON.stringify(status).replaceAll(of.namespace, namespace)) as object,
+      }));
+      const again = part(revisions, index) > 1 ? [servedRevision(resource)] : [];
+      return JSON.stringify([...renderedChildren(resource), ...versions.slice(0, 1), ...again, ...versions.slice(1)]);
     });
     const objects = join(this.#cluster.directory, 'floor.jsonl');
     await writeFile(objects, lines.join('\n'));
@@ -391,7 +404,7 @@ class ReconcileBench {
     const readyAtMs = await ready?.(resources);
     const floorReadySeconds = readyAtMs === undefined ? undefined : (readyAtMs - answer.startedAtMs) / 1000;
     const { planeCpuSeconds, strangersPercent } = load(answer.cpuSeconds);
-    const floorSeconds = floorReadySeconds ?? answer.seconds;
+    const floorSeconds = Math.max(answer.seconds, floorReadySeconds ?? 0);
     const ratio = Number(this.#results['wallSeconds']) / floorSeconds;
     this.#record({
       floorSeconds: round(floorSeconds),
@@ -425,7 +438,7 @@ class ReconcileBench {
     await this.#audit.close();
     await this.#client.close();
     await this.#cluster.stop();
-    this.#gateways.stop();
+    this.#ends.stop();
   }
 
   #record(results: Readonly<Record<string, unknown>>): void {
@@ -559,11 +572,6 @@ const keyAt = (index: number, namespaces: number) => ({
   namespace: `bench-${index % namespaces}`,
   name: `coder-${index}`,
 });
-const pairAt = (index: number, namespaces: number): [string, string] => [
-  `bench-${index % namespaces}`,
-  `coder-${index}`,
-];
-
 function countBy(words: readonly string[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const word of words) counts[word] = (counts[word] ?? 0) + 1;

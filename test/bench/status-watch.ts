@@ -10,7 +10,6 @@ export interface Goal {
 
 interface Seen {
   transitions: number;
-  statusVersions: number;
   quietVersions: number;
   convergedAtMs: number | undefined;
 }
@@ -21,6 +20,7 @@ export class StatusWatch {
   readonly #goal: Goal;
   readonly #seen = new Map<string, Seen>();
   readonly #waiting = new Set<() => void>();
+  readonly #ofOne: QwenCoderDeployment[] = [];
 
   private constructor(client: KubeClient, namespaces: readonly string[], goal: Goal) {
     this.#goal = goal;
@@ -45,12 +45,7 @@ export class StatusWatch {
     return this.#sum(({ transitions }) => transitions);
   }
 
-  /** Versions of a resource whose status differs from the version before. */
-  get statusVersions(): number {
-    return this.#sum(({ statusVersions }) => statusVersions);
-  }
-
-  /** Those of them in which no condition's status changed. */
+  /** Versions of a resource whose status differs from the version before, and no condition's status does. */
   get quietVersions(): number {
     return this.#sum(({ quietVersions }) => quietVersions);
   }
@@ -62,6 +57,11 @@ export class StatusWatch {
   /** Milliseconds since the epoch at which the last resource had converged for the first time. */
   get lastConvergedAtMs(): number {
     return Math.max(...Array.from(this.#seen.values(), ({ convergedAtMs }) => convergedAtMs ?? Infinity));
+  }
+
+  /** The resource whose status was seen first, in each version in which its status differs from the version before. */
+  get versionsOfOne(): readonly QwenCoderDeployment[] {
+    return this.#ofOne;
   }
 
   resource(namespace: string, name: string): QwenCoderDeployment | undefined {
@@ -96,13 +96,13 @@ export class StatusWatch {
     const { uid } = resource.metadata;
     let seen = this.#seen.get(uid);
     if (seen === undefined) {
-      this.#seen.set(uid, (seen = { transitions: 0, statusVersions: 0, quietVersions: 0, convergedAtMs: undefined }));
+      this.#seen.set(uid, (seen = { transitions: 0, quietVersions: 0, convergedAtMs: undefined }));
     }
     const before = new Map(previous?.status?.conditions?.map(({ type, status }) => [type, status]));
     const flips = (resource.status?.conditions ?? []).filter(({ type, status }) => before.get(type) !== status).length;
     seen.transitions += flips;
     if (JSON.stringify(resource.status) !== JSON.stringify(previous?.status)) {
-      seen.statusVersions += 1;
+      if ((this.#ofOne[0]?.metadata.uid ?? uid) === uid) this.#ofOne.push(resource);
       if (flips === 0) seen.quietVersions += 1;
     }
     if (isAtGoal(resource, this.#goal)) seen.convergedAtMs ??= Date.now();
