@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** JSON with sorted keys and without undefined members: equal values give equal text. */
 export const canonicalJson = (value: unknown): string => JSON.stringify(sorted(value));
@@ -14,7 +14,7 @@ function sorted(value: unknown): unknown {
 
 /** Ten lower-case letters and digits that stand for a value; safe in names and labels. */
 export function digest(value: unknown): string {
-  return BigInt(`0x${createHash('sha256').update(canonicalJson(value)).digest('hex').slice(0, 14)}`)
+  return BigInt(`0x${hash('sha256', canonicalJson(value), 'hex').slice(0, 14)}`)
     .toString(36)
     .padStart(11, '0')
     .slice(-10);

@@ -40,23 +40,34 @@ interface L1<Props> {
  */
 export function manifest<Props, Rendered>(kind: L1<Props>, props: Props): Rendered {
   const rendered = kind.manifest(props);
-  assertNothingLost(props, rendered, '$');
+  const path = lost(props, rendered);
+  if (path !== undefined) {
+    throw new Error(`cdk8s lost $${path}: its models of Kubernetes 1.28 do not know this value`);
+  }
   return rendered as Rendered;
 }
 
-function assertNothingLost(given: unknown, rendered: unknown, path: string): void {
-  if (given === undefined) return;
+/** Path of the first leaf that is not in what was rendered. */
+function lost(given: unknown, rendered: unknown): string | undefined {
+  if (given === undefined || given === rendered) return undefined;
+  if (typeof given !== 'object' || given === null) return '';
   if (given instanceof k8s.Quantity || given instanceof k8s.IntOrString) {
-    if (rendered !== given.value) lost(path);
-  } else if (Array.isArray(given)) {
-    if (!Array.isArray(rendered) || rendered.length !== given.length) lost(path);
-    given.forEach((item, index) => assertNothingLost(item, (rendered as unknown[])[index], `${path}[${index}]`));
-  } else if (typeof given === 'object' && given !== null) {
-    if (typeof rendered !== 'object' || rendered === null) lost(path);
-    for (const [key, value] of Object.entries(given)) {
-      assertNothingLost(value, member(rendered, key), `${path}.${key}`);
+    return rendered === given.value ? undefined : '';
+  }
+  if (typeof rendered !== 'object' || rendered === null) return '';
+  if (Array.isArray(given)) {
+    if (!Array.isArray(rendered) || rendered.length !== given.length) return '';
+    for (let index = 0; index < given.length; index += 1) {
+      const path = lost(given[index], rendered[index]);
+      if (path !== undefined) return `[${index}]${path}`;
     }
-  } else if (rendered !== given) lost(path);
+    return undefined;
+  }
+  for (const key of Object.keys(given)) {
+    const path = lost((given as Record<string, unknown>)[key], member(rendered, key));
+    if (path !== undefined) return `.${key}${path}`;
+  }
+  return undefined;
 }
 
 /** cdk8s spells acronyms its own way: `clusterIp` is rendered as `clusterIP`. */
@@ -64,8 +75,4 @@ function member(rendered: object, key: string): unknown {
   if (key in rendered) return (rendered as Record<string, unknown>)[key];
   const spelled = Object.keys(rendered).find((candidate) => candidate.toLowerCase() === key.toLowerCase());
   return spelled === undefined ? undefined : (rendered as Record<string, unknown>)[spelled];
-}
-
-function lost(path: string): never {
-  throw new Error(`cdk8s lost ${path}: its models of Kubernetes 1.28 do not know this value`);
 }
