@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
@@ -95,8 +95,16 @@ export async function run(args: readonly string[]): Promise<void> {
     const large = await each(proxies, { body: chat(8192), ...closed }, WARM_UP, TURNS);
     const stream = chat(1024, { stream: true, max_tokens: EVENTS, pace: 5, stream_options: { include_usage: true } });
     const streams = await each(proxies, { body: stream, requests: STREAMS, connections: STREAMS }, STREAMS, TURNS);
-    const open = { body: chat(1024), requests: (RATE * Number(values.seconds)) / TURNS, perSecond: RATE };
+    const open = {
+      body: chat(1024),
+      requests: (RATE * Number(values.seconds)) / TURNS,
+      perSecond: RATE,
+      unmeasured: 2 * RATE,
+    };
+    const awake = keepAwake();
+    children.push(...awake);
     const paced = await each(proxies, open, RATE, TURNS);
+    for (const child of awake) child.kill();
 
     const idle = await idleStreams(gateway.port, Number(values['idle-streams']));
     await measure(proxies[2]!, { body: chat(1024), requests: SETTLING, connections: 64 });
@@ -191,6 +199,18 @@ async function measure({ port, pid }: Proxy, load: Omit<Load, 'url' | 'headers'>
   const client = here('client.ts', [JSON.stringify({ ...load, url, headers } satisfies Load)]);
   const { failed, p50Ms, p99Ms } = JSON.parse(await text(client.stdout!)) as Measured;
   return { failed, p50Ms, p99Ms, cpuSeconds: pid === undefined ? 0 : processFigures(pid).cpuSeconds - before };
+}
+
+/**
+ * Uses what is left of the processors, at the lowest priority there is: one of a virtual machine that has nothing to do takes longer to wake up than a proxy
+ * to pass a request on.
+ */
+function keepAwake(): ChildProcess[] {
+  return Array.from({ length: availableParallelism() }, () => {
+    const child = spawn('chrt', ['--idle', '0', process.execPath, '-e', 'for (;;);'], { stdio: 'ignore' });
+    child.once('error', () => process.stderr.write('there is no chrt: processors fall asleep between requests\n'));
+    return child;
+  });
 }
 
 /** All proxies so many times in turn, after a warm-up of each. */
