@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -80,7 +80,7 @@ export async function run(args: readonly string[]): Promise<void> {
     const proxies: Proxy[] = [{ name: 'direct', port: originPort, pid: undefined }];
 
     const nginxPort = await freePort();
-    const started = spawn(nginx, await nginxArguments(folder, nginxPort, originPort), { stdio: 'ignore' });
+    const started = on(PROXY_CORE, nginx, await nginxArguments(folder, nginxPort, originPort), { stdio: 'ignore' });
     children.push(started);
     proxies.push({ name: 'nginx', port: nginxPort, pid: started.pid });
 
@@ -161,8 +161,15 @@ export async function run(args: readonly string[]): Promise<void> {
   }
 }
 
+/** A proxy has a processor of its own; clients and the engine have the others. */
+const PROXY_CORE = String(availableParallelism() - 1);
+const OTHER_CORES = `0-${Math.max(0, availableParallelism() - 2)}`;
+
+const on = (cores: string, program: string, args: readonly string[], options: SpawnOptions): ChildProcess =>
+  spawn('taskset', ['--cpu-list', cores, program, ...args], options);
+
 const here = (file: string, args: readonly string[]): ChildProcess =>
-  spawn(process.execPath, [new URL(`gateway/${file}`, import.meta.url).pathname, ...args], {
+  on(OTHER_CORES, process.execPath, [new URL(`gateway/${file}`, import.meta.url).pathname, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
 
@@ -181,7 +188,7 @@ async function startGateway(folder: string, originPort: number): Promise<{ child
     'requests-per-key': '100000',
   };
   const args = [program.path, 'gateway', ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = on(PROXY_CORE, process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   return { child, port };
 }
 
