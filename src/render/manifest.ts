@@ -49,8 +49,8 @@ export function manifest<Props, Rendered>(kind: L1<Props>, props: Props): Render
 
 /** Path of the first leaf that is not in what was rendered. */
 function lost(given: unknown, rendered: unknown): string | undefined {
-  if (given === undefined || given === rendered) return undefined;
-  if (typeof given !== 'object' || given === null) return '';
+  if (given === undefined) return undefined;
+  if (typeof given !== 'object' || given === null) return given === rendered ? undefined : '';
   if (given instanceof k8s.Quantity || given instanceof k8s.IntOrString) {
     return rendered === given.value ? undefined : '';
   }

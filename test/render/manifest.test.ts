@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { KubeDeployment, KubeService, int, manifest, quantity, text } from '../../src/render/manifest.ts';
+import {
+  KubeControllerRevision,
+  KubeDeployment,
+  KubeService,
+  int,
+  manifest,
+  quantity,
+  text,
+} from '../../src/render/manifest.ts';
 
 const deployment = (container: object) => ({
   metadata: { name: 'a' },
@@ -33,6 +41,11 @@ describe('manifest', () => {
     expect(() => manifest(KubeDeployment, deployment(container) as never)).toThrow(
       /cdk8s lost \$\.spec\.template\.spec\.containers\[0\]/,
     );
+  });
+
+  test('a quantity in what cdk8s hands through as it is fails: nobody would turn it into text', () => {
+    const props = { metadata: { name: 'coder' }, revision: 1, data: { size: quantity('1Gi') } };
+    expect(() => manifest(KubeControllerRevision, props)).toThrow(/cdk8s lost \$\.data\.size/);
   });
 
   test('acronyms that cdk8s spells its own way are found', () => {
