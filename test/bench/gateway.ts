@@ -10,6 +10,7 @@ import type { Load, Measured } from './gateway/client.ts';
 import { findNginx, nginxArguments } from './gateway/nginx.ts';
 import { findProgram } from './measured-operator.ts';
 import { processFigures } from './process-figures.ts';
+import { quantile } from './quantile.ts';
 
 const usage = `The gateway against direct access and nginx as a plain reverse proxy, on loopback, per CPU second of the proxy.
 
@@ -91,10 +92,10 @@ export async function run(args: readonly string[]): Promise<void> {
 
     const requests = Number(values.requests);
     const closed = { requests: requests / TURNS, connections: 64 };
-    const small = await each(proxies, { body: chat(1024), ...closed }, WARM_UP, TURNS);
-    const large = await each(proxies, { body: chat(8192), ...closed }, WARM_UP, TURNS);
+    const small = await each(proxies, { body: chat(1024), ...closed }, WARM_UP);
+    const large = await each(proxies, { body: chat(8192), ...closed }, WARM_UP);
     const stream = chat(1024, { stream: true, max_tokens: EVENTS, pace: 5, stream_options: { include_usage: true } });
-    const streams = await each(proxies, { body: stream, requests: STREAMS, connections: STREAMS }, STREAMS, TURNS);
+    const streams = await each(proxies, { body: stream, requests: STREAMS, connections: STREAMS }, STREAMS);
     const open = {
       body: chat(1024),
       requests: (RATE * Number(values.seconds)) / TURNS,
@@ -103,7 +104,7 @@ export async function run(args: readonly string[]): Promise<void> {
     };
     const awake = keepAwake();
     children.push(...awake);
-    const paced = await each(proxies, open, RATE, TURNS);
+    const paced = await each(proxies, open, RATE);
     for (const child of awake) child.kill();
 
     const idle = await idleStreams(gateway.port, Number(values['idle-streams']));
@@ -116,7 +117,12 @@ export async function run(args: readonly string[]): Promise<void> {
     const perSecond = (rows: readonly Row[], index: number, things: number): number => things / cpuOf(rows[index]!);
     const ratio = (rows: readonly Row[]): number => round(cpuOf(rows[1]!) / cpuOf(rows[2]!));
     const added = (index: number, of: 'p50Ms' | 'p99Ms'): number =>
-      round(median(paced[index]!.map((turn, at) => turn[of] - paced[0]![at]![of])));
+      round(
+        quantile(
+          paced[index]!.map((turn, at) => turn[of] - paced[0]![at]![of]),
+          0.5,
+        ),
+      );
     table([
       ['', 'nginx', 'gateway', 'gateway / nginx'],
       [
@@ -220,16 +226,15 @@ function keepAwake(): ChildProcess[] {
   });
 }
 
-/** All proxies so many times in turn, after a warm-up of each. */
+/** All proxies in turn, after a warm-up of each. */
 async function each(
   proxies: readonly Proxy[],
   load: Omit<Load, 'url' | 'headers'>,
   warmUpRequests: number,
-  turns: number,
 ): Promise<Row[]> {
   for (const proxy of proxies) await measure(proxy, { ...load, requests: warmUpRequests });
   const rows = proxies.map((): Turn[] => []);
-  for (let turn = 0; turn < turns; turn += 1) {
+  for (let turn = 0; turn < TURNS; turn += 1) {
     for (const [index, proxy] of proxies.entries()) rows[index]!.push(await measure(proxy, load));
   }
   for (const [index, { name }] of proxies.entries()) {
@@ -267,7 +272,6 @@ async function answers(port: number): Promise<void> {
 }
 
 const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 const cpuOf = (row: Row): number => sum(row.map(({ cpuSeconds }) => cpuSeconds));
 const round = (value: number): number => Math.round(value * 1000) / 1000;
 const whole = (value: number): string => Math.round(value).toLocaleString('en');

@@ -7,6 +7,7 @@ import { CONTROL_PROTOCOL } from '../../src/gateway/control/protocol.ts';
 import { GATEWAY_PORTS } from '../../src/render/gateway.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { ENGINE_PORT } from '../../src/serving/index.ts';
+import { EngineMetrics } from '../simulator/vllm/metrics.ts';
 import { measuredEngine } from './rendered.ts';
 
 const IDLE = JSON.stringify({ replicas: {}, held: 0, heldWork: 0, answered: 0, firstMs: 0 });
@@ -51,11 +52,11 @@ function gateways(): Server {
 function engines(): Server {
   const { model, names, maxModelLen, blockTokens } = measuredEngine();
   const data = names.map((id) => ({ id, object: 'model', root: model, max_model_len: maxModelLen }));
+  const cacheConfig = { num_gpu_blocks: String(KV_BLOCKS), block_size: String(blockTokens) };
+  const metrics = new EngineMetrics({ modelName: names[0]!, maxModelLen, waitingByReason: true, cacheConfig });
   const answers: Readonly<Record<string, string>> = {
     '/v1/models': JSON.stringify({ object: 'list', data }),
-    '/metrics': `vllm:num_requests_running{engine="0"} 0.0
-vllm:cache_config_info{block_size="${blockTokens}",engine="0",num_gpu_blocks="${KV_BLOCKS}"} 1.0
-`,
+    '/metrics': metrics.render({ running: 0, waiting: 0, kvCacheUsage: 0 }),
   };
   return createServer(({ url = '' }, response) => {
     const answer = answers[url];

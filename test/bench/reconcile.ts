@@ -16,6 +16,7 @@ import type { FloorAnswer } from './floor-loop.ts';
 import { watchLoad } from './load.ts';
 import { MeasuredOperator, type Program, findProgram } from './measured-operator.ts';
 import { PodEnds } from './pod-ends.ts';
+import { quantile } from './quantile.ts';
 import { GPUS_PER_ENGINE, measuredSpec, renderedChildren, servedRevision } from './rendered.ts';
 import { StatusWatch } from './status-watch.ts';
 import { unlimitedClient } from '../cluster/unlimited-client.ts';
@@ -572,15 +573,11 @@ const keyAt = (index: number, namespaces: number) => ({
   namespace: `bench-${index % namespaces}`,
   name: `coder-${index}`,
 });
+
 function countBy(words: readonly string[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const word of words) counts[word] = (counts[word] ?? 0) + 1;
   return counts;
-}
-
-function quantile(values: readonly number[], part: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * part) - 1)]!;
 }
 
 const round = (value: number): number => Math.round(value * 100) / 100;

@@ -77,7 +77,7 @@ class ModelServer {
   }
 
   /** Another resource was written: versions move on without an event. */
-  skip(): void {
+  writeElsewhere(): void {
     this.#version += 1;
   }
 
@@ -237,7 +237,7 @@ const command = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('own delete' as const), name }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('answer' as const), index: fc.nat(3) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('bookmark' as const) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('skip' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('write elsewhere' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('compact' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('lag' as const), by: fc.integer({ min: 1, max: 5 }) }) },
   {
@@ -318,8 +318,8 @@ test('whatever order lists, events, own writes, cuts and compactions come in, th
           case 'bookmark':
             await server.bookmark();
             break;
-          case 'skip':
-            server.skip();
+          case 'write elsewhere':
+            server.writeElsewhere();
             break;
           case 'compact':
             server.compact();
