@@ -1,9 +1,8 @@
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { freePort } from '../cluster/ports.ts';
 import type { Load, Measured } from './gateway/client.ts';
@@ -16,8 +15,8 @@ const usage = `The gateway against direct access and nginx as a plain reverse pr
 
   npm run bench -- gateway [options]
 
-  --requests <n>      of each closed loop (40000)
-  --seconds <n>       of the open loop at 500 requests a second (20)
+  --requests <n>      of each closed loop (45000)
+  --seconds <n>       of the open loop at 500 requests a second (36)
   --growth <n>        requests after which memory is looked at again (100000)
   --idle-streams <n>  streams that stay open meanwhile (1000)
   --nginx <path>      nginx (an installed one, else Debian's package)
@@ -30,7 +29,7 @@ const EVENTS = 400;
 /** Requests after which V8 has compiled what is hot: a gateway runs for weeks. */
 const WARM_UP = 20_000;
 /** Proxies take turns, so that all of them meet the same moods of the machine. */
-const TURNS = 5;
+const TURNS = 9;
 /** Requests beside the idle streams, after which V8's young generation has grown to the size that it may have; memory is looked at then. */
 const SETTLING = 100_000;
 
@@ -55,8 +54,8 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      requests: { type: 'string', default: '40000' },
-      seconds: { type: 'string', default: '20' },
+      requests: { type: 'string', default: '45000' },
+      seconds: { type: 'string', default: '36' },
       growth: { type: 'string', default: '100000' },
       'idle-streams': { type: 'string', default: '1000' },
       nginx: { type: 'string' },
@@ -75,8 +74,9 @@ export async function run(args: readonly string[]): Promise<void> {
   try {
     const nginx = await findNginx(values.nginx);
     const originPort = await freePort();
-    const origin = here('origin.ts', [String(originPort)]);
-    children.push(origin);
+    const origin = here('origin.ts', [String(originPort)], ['ignore', 'pipe', 'inherit']);
+    const client = startClient();
+    children.push(origin, client.child);
     await once(origin.stdout!, 'data');
     const proxies: Proxy[] = [{ name: 'direct', port: originPort, pid: undefined }];
 
@@ -92,25 +92,19 @@ export async function run(args: readonly string[]): Promise<void> {
 
     const requests = Number(values.requests);
     const closed = { requests: requests / TURNS, connections: 64 };
-    const small = await each(proxies, { body: chat(1024), ...closed }, WARM_UP);
-    const large = await each(proxies, { body: chat(8192), ...closed }, WARM_UP);
+    const small = await each(client, proxies, { body: chat(1024), ...closed }, WARM_UP);
+    const large = await each(client, proxies, { body: chat(8192), ...closed }, WARM_UP);
     const stream = chat(1024, { stream: true, max_tokens: EVENTS, pace: 5, stream_options: { include_usage: true } });
-    const streams = await each(proxies, { body: stream, requests: STREAMS, connections: STREAMS }, STREAMS);
-    const open = {
-      body: chat(1024),
-      requests: (RATE * Number(values.seconds)) / TURNS,
-      perSecond: RATE,
-      unmeasured: 2 * RATE,
-    };
-    const awake = keepAwake();
-    children.push(...awake);
-    const paced = await each(proxies, open, RATE);
-    for (const child of awake) child.kill();
+    const streams = await each(client, proxies, { body: stream, requests: STREAMS, connections: STREAMS }, STREAMS);
+    const rate = { body: chat(1024), requests: (RATE * Number(values.seconds)) / TURNS, perSecond: RATE };
+    const release = await keepAwake();
+    const paced = await each(client, proxies, rate, RATE);
+    await release();
 
     const idle = await idleStreams(gateway.port, Number(values['idle-streams']));
-    await measure(proxies[2]!, { body: chat(1024), requests: SETTLING, connections: 64 });
+    await measure(client, proxies[2]!, { body: chat(1024), requests: SETTLING, connections: 64 });
     const before = processFigures(gateway.child.pid!).rssMiB;
-    await measure(proxies[2]!, { body: chat(1024), requests: Number(values.growth), connections: 64 });
+    await measure(client, proxies[2]!, { body: chat(1024), requests: Number(values.growth), connections: 64 });
     const after = processFigures(gateway.child.pid!).rssMiB;
     idle();
 
@@ -174,10 +168,26 @@ const OTHER_CORES = `0-${Math.max(0, availableParallelism() - 2)}`;
 const on = (cores: string, program: string, args: readonly string[], options: SpawnOptions): ChildProcess =>
   spawn('taskset', ['--cpu-list', cores, program, ...args], options);
 
-const here = (file: string, args: readonly string[]): ChildProcess =>
-  on(OTHER_CORES, process.execPath, [new URL(`gateway/${file}`, import.meta.url).pathname, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+const here = (file: string, args: readonly string[], stdio: StdioOptions): ChildProcess =>
+  on(OTHER_CORES, process.execPath, [new URL(`gateway/${file}`, import.meta.url).pathname, ...args], { stdio });
+
+interface Client {
+  readonly child: ChildProcess;
+  /** **Fails when** the client's process has ended. */
+  readonly measured: (load: Load) => Promise<Measured>;
+}
+
+function startClient(): Client {
+  const child = here('client.ts', [], ['ignore', 'ignore', 'inherit', 'ipc']);
+  const ended = new AbortController();
+  child.once('exit', () => ended.abort());
+  const measured = async (load: Load): Promise<Measured> => {
+    child.send(load);
+    const [answer] = (await once(child, 'message', { signal: ended.signal })) as [Measured];
+    return answer;
+  };
+  return { child, measured };
+}
 
 async function startGateway(folder: string, originPort: number): Promise<{ child: ChildProcess; port: number }> {
   const program = findProgram((line) => process.stderr.write(`${line}\n`));
@@ -206,36 +216,39 @@ const chat = (bytes: number, over: object = {}): string => {
 
 const headers = { authorization: `Bearer ${KEY}` };
 
-async function measure({ port, pid }: Proxy, load: Omit<Load, 'url' | 'headers'>): Promise<Turn> {
+async function measure(client: Client, { port, pid }: Proxy, load: Omit<Load, 'url' | 'headers'>): Promise<Turn> {
   const url = `http://127.0.0.1:${port}/v1/chat/completions`;
   const before = pid === undefined ? 0 : processFigures(pid).cpuSeconds;
-  const client = here('client.ts', [JSON.stringify({ ...load, url, headers } satisfies Load)]);
-  const { failed, p50Ms, p99Ms } = JSON.parse(await text(client.stdout!)) as Measured;
+  const { failed, p50Ms, p99Ms } = await client.measured({ ...load, url, headers });
   return { failed, p50Ms, p99Ms, cpuSeconds: pid === undefined ? 0 : processFigures(pid).cpuSeconds - before };
 }
 
 /**
- * Uses what is left of the processors, at the lowest priority there is: one of a virtual machine that has nothing to do takes longer to wake up than a proxy
- * to pass a request on.
+ * Processors that have nothing to do wait awake until the answer is called: one of a virtual machine that fell asleep takes longer to wake up than a
+ * proxy to pass a request on. The kernel keeps to it while the file is open.
  */
-function keepAwake(): ChildProcess[] {
-  return Array.from({ length: availableParallelism() }, () => {
-    const child = spawn('chrt', ['--idle', '0', process.execPath, '-e', 'for (;;);'], { stdio: 'ignore' });
-    child.once('error', () => process.stderr.write('there is no chrt: processors fall asleep between requests\n'));
-    return child;
-  });
+async function keepAwake(): Promise<() => Promise<void>> {
+  try {
+    const latency = await open('/dev/cpu_dma_latency', 'w');
+    await latency.write(Buffer.alloc(4));
+    return () => latency.close();
+  } catch (error) {
+    process.stderr.write(`processors fall asleep between requests: ${String(error)}\n`);
+    return async () => {};
+  }
 }
 
 /** All proxies in turn, after a warm-up of each. */
 async function each(
+  client: Client,
   proxies: readonly Proxy[],
   load: Omit<Load, 'url' | 'headers'>,
   warmUpRequests: number,
 ): Promise<Row[]> {
-  for (const proxy of proxies) await measure(proxy, { ...load, requests: warmUpRequests });
+  for (const proxy of proxies) await measure(client, proxy, { ...load, requests: warmUpRequests });
   const rows = proxies.map((): Turn[] => []);
   for (let turn = 0; turn < TURNS; turn += 1) {
-    for (const [index, proxy] of proxies.entries()) rows[index]!.push(await measure(proxy, load));
+    for (const [index, proxy] of proxies.entries()) rows[index]!.push(await measure(client, proxy, load));
   }
   for (const [index, { name }] of proxies.entries()) {
     process.stderr.write(
