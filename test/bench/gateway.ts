@@ -32,8 +32,8 @@ const EVENTS = 400;
 const WARM_UP = 20_000;
 /** Proxies take turns, so that all of them meet the same moods of the machine. In the open loop a turn is a second. */
 const TURNS = 5;
-/** Requests beside the idle streams, after which V8's young generation has grown to the size that it may have; memory is looked at then. */
-const SETTLING = 100_000;
+/** Requests beside the idle streams, after which its memory no longer grows; it is looked at then. */
+const SETTLING = 200_000;
 
 interface Proxy {
   readonly name: string;
