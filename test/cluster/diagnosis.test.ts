@@ -818,10 +818,12 @@ describe('a failure', () => {
     async (row) => {
       const { fault, type, reason } = row;
       const isOfGateways = type === 'EndpointReady' || reason === 'EndpointNotReady';
+      // Gateways that only start are told of by the same reason.
+      const says = reason === 'EndpointNotReady' ? row.remedy : undefined;
       const { showsIn = (pod: Pod) => isGateway(pod) === isOfGateways && ended(pod) } = row;
       const namespace = await world.namespace();
       await row.prepare?.(namespace);
-      const sight = ledger.await({ namespace, type, reason, showsIn });
+      const sight = ledger.await({ namespace, type, reason, showsIn, says });
       await world.apply(namespace, 'coder', row.spec);
       await row.strike?.(namespace);
       const { resource, condition, seconds } = await Promise.race([sight, failWith(namespace, row)]);

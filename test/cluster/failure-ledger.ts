@@ -12,6 +12,8 @@ export interface Expectation {
   readonly reason: string;
   /** Whether this pod shows what the condition is to say. */
   readonly showsIn: (pod: Pod) => boolean;
+  /** What its message says, where the reason is also given before anything has failed. */
+  readonly says?: string | undefined;
 }
 
 /** The first status that named the reason with all its evidence, and what it took to name it. */
@@ -67,6 +69,7 @@ export class FailureLedger {
       one.madeAt ??= now;
       const condition = resource.status?.conditions?.find(({ type }) => type === one.type);
       if (condition?.status !== 'False' || condition.reason !== one.reason) continue;
+      if (!condition.message.includes(one.says ?? '')) continue;
       one.namedAt ??= now;
       // A node that has much to do hands out a log later than the end of its container.
       if (condition.message.includes(LATE_LOG)) continue;
