@@ -32,7 +32,7 @@ const EVENTS = 400;
 const WARM_UP = 20_000;
 /** Proxies take turns, so that all of them meet the same moods of the machine. In the open loop a turn is a second. */
 const TURNS = 5;
-/** Requests beside the idle streams, after which its memory no longer grows; it is looked at then. */
+/** Requests beside the idle streams, after which the memory of a gateway no longer grows; it is looked at then. */
 const SETTLING = 200_000;
 
 interface Proxy {
