@@ -92,10 +92,10 @@ export class EngineLogs {
     return this.#reading(run, entry);
   }
 
-  /** Of a run that has just ended no line at all may be that of the next one, which is asked for as the previous log once it has begun. */
+  /** Of a run that has just ended the log may be that of the next one; once that has begun it is asked for as the previous log. */
   #reading({ uid, ended, isRunning }: Run, { findings, isDone, wasPrevious }: Entry): LogReading {
-    const isLate = !isDone || (!isRunning && !wasPrevious && findings?.lastLine === undefined);
     const whileItRan = this.#entries.get(idOf({ uid, ended: ended - 1, isRunning: true }))?.findings;
+    const isLate = !isDone || (!isRunning && !wasPrevious && isOfNext(findings, whileItRan));
     return { findings: isLate ? (whileItRan ?? findings) : findings, isLate };
   }
 
@@ -120,6 +120,11 @@ export class EngineLogs {
     return entry;
   }
 }
+
+/** Whether a log may be that of the run after: it has no line yet, or neither a cause nor the first answer that was told before. */
+const isOfNext = (log: LogFindings | undefined, before: LogFindings | undefined): boolean =>
+  log?.lastLine === undefined ||
+  (before?.facts.serving !== undefined && log.facts.serving === undefined && log.cause === undefined);
 
 const idOf = ({ uid, ended, isRunning }: Pick<Run, 'uid' | 'ended' | 'isRunning'>): string =>
   `${uid} ${ended}${isRunning ? ' running' : ''}`;

@@ -44,6 +44,8 @@ export interface EngineFacts {
   readonly readyMs: number | undefined;
   /** Since when it does not. */
   readonly unreadyMs?: number | undefined;
+  /** Whether the run that ended last had answered. */
+  readonly endedServing?: boolean | undefined;
 }
 
 /** What is kept of a container: enough to say why it does not run. */

@@ -165,6 +165,7 @@ export class FailureFinder {
         // Without a log there is its end, which the kubelet keeps of a run that failed.
         log: findings ?? (end === undefined || end.message === '' ? undefined : readLog(end.message, secrets)),
         isLogLate: isLate,
+        hasServed: silent || pod.engine?.endedServing === true,
         podFailure: failure,
         overdue,
         isSilent: silent,

@@ -56,12 +56,15 @@ function engineFacts({ metadata, status }: Pod): EngineFacts {
   const since = (type: string, is = 'True'): number | undefined =>
     time(status?.conditions?.find((one) => one.type === type && one.status === is)?.lastTransitionTime);
   const container = status?.containerStatuses?.find(({ name }) => name === 'engine');
+  const unreadyMs = since('Ready', 'False');
+  const beganMs = time((container?.state?.terminated ?? container?.lastState?.terminated)?.startedAt);
   return {
     createdMs: time(metadata?.creationTimestamp) ?? 0,
     scheduledMs: since('PodScheduled'),
     hasStarted: container?.started === true,
     readyMs: since('Ready'),
-    unreadyMs: since('Ready', 'False'),
+    unreadyMs,
+    endedServing: unreadyMs !== undefined && beganMs !== undefined && unreadyMs > beganMs,
   };
 }
 

@@ -61,6 +61,8 @@ export interface ContainerEvidence {
   readonly podFailure: { readonly reason: string; readonly message: string } | undefined;
   /** How the start stands, where it takes longer than it may. */
   readonly overdue: StartProgress | undefined;
+  /** Whether the run that this is about had answered: its log need not tell, of one that serves the beginning is soon far away. */
+  readonly hasServed?: boolean | undefined;
   /** Whether the run that goes on answered, and does not any more. */
   readonly isSilent?: boolean | undefined;
 }
@@ -87,10 +89,10 @@ export function diagnoseEngine(evidence: ContainerEvidence, situation: Situation
   const held = heldBack(evidence, situation);
   // A kubelet that ends a whole pod, to make room or to shut down, says nothing against the engine.
   if (held || podFailure) return held;
-  if (evidence.isSilent === true) return hung(log, lastLine, situation);
-  if (end === undefined) return overdue && tooSlow(overdue, log, situation);
-  const hasServed = log?.facts.serving !== undefined;
-  const known = log?.cause && engineCause(log.cause, log, situation);
+  const hasServed = evidence.hasServed === true || log?.facts.serving !== undefined;
+  const known = log?.cause && engineCause(log.cause, log, hasServed, situation);
+  if (evidence.isSilent === true) return hung(known, lastLine);
+  if (end === undefined) return overdue && tooSlow(overdue, log, known, situation);
   if (known && log.cause && !isConsequence(log.cause)) return { ...known, isFinal: known.isFinal && !hasServed };
   if (end.reason === 'OOMKilled') return { ...outOfHostMemory(endText(end), situation), isFinal: !hasServed };
   if (known) return { ...known, isFinal: known.isFinal && !hasServed };
@@ -163,21 +165,20 @@ const silent = (evidence: string): Diagnosis<'EngineHung'> => ({
 });
 
 /** What its log tells of an engine that runs and does not answer; without a cause its last line. */
-function hung(
-  log: LogFindings | undefined,
-  lastLine: string | undefined,
-  situation: Situation,
-): Diagnosis<EngineReason> {
-  const known = log?.cause && engineCause(log.cause, log, situation);
+function hung(known: Diagnosis<EngineReason> | undefined, lastLine: string | undefined): Diagnosis<EngineReason> {
   if (known) return { ...known, isFinal: false };
   const last = lastLine === undefined ? '' : `; its last line: ${lastLine}`;
   return silent(quotable(`it runs and does not answer /health any more${last}`));
 }
 
-function tooSlow({ phase, text }: StartProgress, log: LogFindings | undefined, situation: Situation) {
+function tooSlow(
+  { phase, text }: StartProgress,
+  log: LogFindings | undefined,
+  known: Diagnosis<EngineReason> | undefined,
+  situation: Situation,
+) {
   // A log may hold the cause of a start that hangs: a worker that failed while the others wait for it.
-  const known = log?.cause && !isConsequence(log.cause) ? engineCause(log.cause, log, situation) : undefined;
-  if (known) return known;
+  if (known && log?.cause && !isConsequence(log.cause)) return known;
   const evidence = quotable(log?.lastLine === undefined ? text : `${text}; its last line: ${log.lastLine}`);
   const remedy = startRemedy.overdue(situation, phase);
   // Of a missing node condition Placed tells, and one may come.
@@ -213,7 +214,12 @@ const nodeDiskFull = (evidence: string): Omit<Diagnosis<'DiskFull'>, 'isFinal'> 
 });
 
 /** The reason that a line of an engine's log stands for. */
-function engineCause(cause: Finding, log: LogFindings, situation: Situation): Diagnosis<EngineReason> | undefined {
+function engineCause(
+  cause: Finding,
+  log: LogFindings,
+  hasServed: boolean,
+  situation: Situation,
+): Diagnosis<EngineReason> | undefined {
   const { id, line: evidence, values } = cause;
   const is = (reason: EngineReason, remedy: string, isFinal = true): Diagnosis<EngineReason> => ({
     reason,
@@ -233,7 +239,7 @@ function engineCause(cause: Finding, log: LogFindings, situation: Situation): Di
       return is('GpuMemoryTaken', gpuMemoryRemedy.taken(values), false);
     case 'cuda_oom':
     case 'sampler_oom':
-      return is('OutOfGpuMemory', gpuMemoryRemedy.outOfMemory(cause, log, situation));
+      return is('OutOfGpuMemory', gpuMemoryRemedy.outOfMemory(cause, log, hasServed, situation));
     case 'len_over_model':
     case 'bad_argument':
     case 'vllm_port_uri':
@@ -268,7 +274,7 @@ function engineCause(cause: Finding, log: LogFindings, situation: Situation): Di
       // -9 is SIGKILL, which nobody but the kernel's memory killer sends; -7 is SIGBUS, a page of /dev/shm that could not be had.
       if (values['code'] === '-7') return shmFull(evidence, situation);
       if (values['code'] === '-9') return outOfHostMemory(evidence, situation);
-      return log.facts.serving ? crashed(evidence) : undefined;
+      return hasServed ? crashed(evidence) : undefined;
     default:
       return undefined;
   }

@@ -154,13 +154,13 @@ export const gpuMemoryRemedy = {
   taken: ({ free, total, wanted }: Values): string =>
     `${free} of ${total} GiB are free, and the engine wants ${wanted} GiB. Wait until the process that holds the rest has ended; if it stays, look for it with nvidia-smi on the node.`,
 
-  outOfMemory({ id, values }: Finding, { facts }: LogFindings, situation: Situation): string {
+  outOfMemory({ id, values }: Finding, { facts }: LogFindings, hasServed: boolean, situation: Situation): string {
     const { plan } = situation;
     const tried = bytesOf(values['tried'], values['triedUnit']);
     const free = bytesOf(values['free'], values['freeUnit']) ?? 0;
     const shortBytes = tried === undefined ? GIB : Math.max(tried - free, 0.25 * GIB);
-    if (id === 'sampler_oom' || facts.serving || facts.model_loaded) {
-      const when = facts.serving ? 'while serving' : 'after the weights were loaded';
+    if (id === 'sampler_oom' || hasServed || facts.model_loaded) {
+      const when = hasServed ? 'while serving' : 'after the weights were loaded';
       // As much again: what was asked for is not all that will be.
       const lower = lowerUtilization(situation, 2 * shortBytes);
       const changes = [

@@ -83,6 +83,22 @@ describe('the log of a run', () => {
     });
   });
 
+  test('that is had of the next run in place of one that served is late until it is the previous one', async () => {
+    const served = 'INFO: Application startup complete.';
+    const logs = new EngineLogs({
+      read: ({ isRunning, isPrevious }) =>
+        Promise.resolve(isRunning || isPrevious ? served : 'INFO vLLM API server version 0.33.0'),
+      clock: new ManualClock(),
+      namespaces: undefined,
+      onLate: () => {},
+      onFailure: () => {},
+    });
+    const read = (run: Run) => logs.read(run, 'team-a/coder', [], signal);
+    await read({ ...RUN, ended: 0, isRunning: true });
+    expect(await read(RUN)).toMatchObject({ isLate: true, findings: { lastLine: served } });
+    expect(await read({ ...RUN, isPrevious: true })).toMatchObject({ isLate: false, findings: { lastLine: served } });
+  });
+
   test('that is late tells what it told while the run went on', async () => {
     const clock = new ManualClock();
     const rest = Promise.withResolvers<string>();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Job, Pod } from '../../src/kube/index.ts';
-import { RESOURCE } from '../../src/render/index.ts';
+import { COMPONENT, RESOURCE } from '../../src/render/index.ts';
 import { modelStateOf, projectPod } from '../../src/reconcile/projections.ts';
 import { pod as podFacts } from '../support/builders.ts';
 
@@ -72,6 +72,34 @@ describe('projectPod', () => {
     ours.metadata!.labels = { [RESOURCE]: 'coder' };
     expect(projectPod(ours)).toMatchObject({ container, restarts: 3 });
   });
+
+  test.each([
+    { name: 'one that answered before it ended', began: '00:00:00', unready: '00:10:00', endedServing: true },
+    {
+      name: 'one that never answered, after one that had',
+      began: '00:10:01',
+      unready: '00:10:00',
+      endedServing: false,
+    },
+    { name: 'one that never answered', began: '00:00:05', unready: '00:00:05', endedServing: false },
+  ])(
+    'an engine whose last run was $name says so, as it ends and as the next one runs',
+    ({ began, unready, endedServing }) => {
+      const at = (time: string): string => `2026-01-01T${time}Z`;
+      const ended = { terminated: { exitCode: 137, startedAt: at(began) } };
+      for (const states of [
+        { state: ended },
+        { state: { running: { startedAt: at('00:11:00') } }, lastState: ended },
+      ]) {
+        const ours = pod({
+          conditions: [{ type: 'Ready', status: 'False', lastTransitionTime: at(unready) }],
+          containerStatuses: [{ name: 'engine', restartCount: 1, ...states }],
+        });
+        ours.metadata!.labels = { [RESOURCE]: 'coder', [COMPONENT]: 'engine' };
+        expect(projectPod(ours).engine).toMatchObject({ endedServing });
+      }
+    },
+  );
 
   test('containers of strangers are not kept', () => {
     expect(projectPod(pod({ containerStatuses: [{ name: 'a', restartCount: 0 }] })).container).toBeUndefined();

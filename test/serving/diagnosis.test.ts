@@ -372,6 +372,18 @@ describe('diagnosis', () => {
     expect(diagnoseEngine(ended(oom), situation())).toMatchObject({ reason: 'OutOfGpuMemory', isFinal: false });
   });
 
+  test.each([
+    { name: 'a crash', text: WORDING['worker_died']![1], exitCode: 0, found: 'EngineCrashed' },
+    { name: 'an end by the kubelet', text: 'INFO 10 requests', exitCode: 137, found: 'EngineHung' },
+    { name: 'an end by the kubelet, and its log could not be had', text: '', exitCode: 137, found: 'EngineHung' },
+    { name: 'too little GPU memory', text: WORDING['cuda_oom']![1], exitCode: 1, found: 'OutOfGpuMemory' },
+  ])('that an engine had served is known of $name though its log does not tell', ({ text, exitCode, found }) => {
+    const evidence = ended(text, { hasServed: true }, exitCode);
+    expect(diagnoseEngine(evidence, situation())).toMatchObject({ reason: found, isFinal: false });
+    const remedy = diagnoseEngine(evidence, situation())!.remedy;
+    expect(remedy.includes('while serving')).toBe(found === 'OutOfGpuMemory');
+  });
+
   test('a pod without a node is told what is short on how many nodes', () => {
     const message = '0/6 nodes are available: 4 Insufficient nvidia.com/gpu, 2 node(s) had untolerated taint(s).';
     expect(unschedulableRemedy(message, plan(), 'nvidia.com/gpu', 4)).toBe(
