@@ -10,7 +10,7 @@ import { imageRun } from '../support/image.ts';
 import type { Load, Measured } from './gateway/client.ts';
 import { findNginx, nginxArguments } from './gateway/nginx.ts';
 import { findProgram } from './measured-operator.ts';
-import { processFigures } from './process-figures.ts';
+import { forgetPeak, processFigures } from './process-figures.ts';
 import { quantile } from './quantile.ts';
 
 const usage = `The gateway against direct access and nginx as a plain reverse proxy, on loopback, per CPU second of the proxy.
@@ -32,7 +32,7 @@ const EVENTS = 400;
 const WARM_UP = 20_000;
 /** Proxies take turns, so that all of them meet the same moods of the machine. In the open loop a turn is a second, and there are more. */
 const TURNS = 5;
-/** Requests beside the idle streams, after which the memory of a gateway no longer grows; it is looked at then. */
+/** Requests beside the idle streams, within which a gateway has as much memory as it takes. */
 const SETTLING = 200_000;
 
 interface Proxy {
@@ -73,7 +73,7 @@ export async function run(args: readonly string[]): Promise<void> {
   try {
     const nginx = await findNginx(values.nginx);
     const originPort = await freePort();
-    const origin = here('origin.ts', [String(originPort)], ['ignore', 'pipe', 'inherit']);
+    const origin = here('origin.ts', [], [String(originPort)], ['ignore', 'pipe', 'inherit']);
     const client = startClient();
     children.push(origin, client.child);
     await once(origin.stdout!, 'data');
@@ -96,17 +96,14 @@ export async function run(args: readonly string[]): Promise<void> {
     const stream = chat(1024, { stream: true, max_tokens: EVENTS, pace: 5, stream_options: { include_usage: true } });
     const streams = await each(client, proxies, { body: stream, requests: STREAMS, connections: STREAMS }, STREAMS);
     const rate = { body: chat(1024), requests: RATE, perSecond: RATE };
-    await move(origin, PROXY_CORE);
+    for (const child of children) await unpin(child);
     const release = await keepAwake();
-    const paced = await each(client, proxies, rate, RATE, Number(values.seconds));
+    const paced = await each(client, proxies, rate, WARM_UP, Number(values.seconds));
     await release();
-    await move(origin, OTHER_CORES);
 
     const idle = await idleStreams(gateway.port, Number(values['idle-streams']));
-    await measure(client, proxies[2]!, { body: chat(1024), requests: SETTLING, connections: 64 });
-    const before = processFigures(gateway.child.pid!).rssMiB;
-    await measure(client, proxies[2]!, { body: chat(1024), requests: Number(values.growth), connections: 64 });
-    const after = processFigures(gateway.child.pid!).rssMiB;
+    const before = await mostMemory(client, proxies[2]!, SETTLING);
+    const after = await mostMemory(client, proxies[2]!, Number(values.growth));
     idle();
 
     const perSecond = (rows: readonly Row[], index: number, things: number): number => things / cpuOf(rows[index]!);
@@ -135,8 +132,8 @@ export async function run(args: readonly string[]): Promise<void> {
       ],
       [`added at ${RATE} requests/s, p50, ms`, added(1, 0.5), added(2, 0.5), ''],
       [`added at ${RATE} requests/s, p99, ms`, added(1, 0.99), added(2, 0.99), ''],
-      [`RSS of the gateway, ${values['idle-streams']} idle streams, MiB`, '', whole(before), ''],
-      [`the same after ${values.growth} requests`, '', whole(after), ''],
+      [`most RSS in ${SETTLING} requests, ${values['idle-streams']} idle streams, MiB`, '', whole(before), ''],
+      [`the same in ${values.growth} further requests`, '', whole(after), ''],
     ]);
     const failed = sum([...small, ...large, ...streams, ...paced].flat().map(({ failed }) => failed));
     process.stdout.write(
@@ -158,8 +155,8 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 /**
- * In closed loops a proxy has a processor of its own; the client and the engine have the others. In the open loop the engine moves to the proxy's,
- * so that direct access uses both sides as well: what stops a processor for milliseconds (the kernel's threads, a hypervisor) stops each way alike.
+ * In closed loops a proxy has a processor of its own; the client and the engine have the others. In the open loop and after it the kernel places
+ * all of them, as it does in pods: what stops a processor for milliseconds (threads of the kernel or of V8, a hypervisor) stops each way alike.
  */
 const PROXY_CORE = String(availableParallelism() - 1);
 const OTHER_CORES = `0-${Math.max(0, availableParallelism() - 2)}`;
@@ -167,12 +164,19 @@ const OTHER_CORES = `0-${Math.max(0, availableParallelism() - 2)}`;
 const on = (cores: string, program: string, args: readonly string[], options: SpawnOptions): ChildProcess =>
   spawn('taskset', ['--cpu-list', cores, program, ...args], options);
 
-const here = (file: string, args: readonly string[], stdio: StdioOptions): ChildProcess =>
-  on(OTHER_CORES, process.execPath, [new URL(`gateway/${file}`, import.meta.url).pathname, ...args], { stdio });
+/** Client and engine collect their garbage in one thread: several that share a processor wait for each other in slices of 4 ms. */
+const here = (file: string, flags: readonly string[], args: readonly string[], stdio: StdioOptions): ChildProcess =>
+  on(
+    OTHER_CORES,
+    process.execPath,
+    ['--single-threaded-gc', ...flags, new URL(`gateway/${file}`, import.meta.url).pathname, ...args],
+    { stdio },
+  );
 
-/** All threads of a process, from now on. */
-async function move({ pid }: ChildProcess, cores: string): Promise<void> {
-  await promisify(execFile)('taskset', ['--all-tasks', '--cpu-list', '--pid', cores, String(pid)]);
+/** Lets all threads of a process run on every processor. */
+async function unpin({ pid }: ChildProcess): Promise<void> {
+  const all = `0-${availableParallelism() - 1}`;
+  await promisify(execFile)('taskset', ['--all-tasks', '--cpu-list', '--pid', all, String(pid)]);
 }
 
 interface Client {
@@ -182,7 +186,7 @@ interface Client {
 }
 
 function startClient(): Client {
-  const child = here('client.ts', [], ['ignore', 'ignore', 'inherit', 'ipc']);
+  const child = here('client.ts', ['--max-semi-space-size=64'], [], ['ignore', 'ignore', 'inherit', 'ipc']);
   const ended = new AbortController();
   child.once('exit', () => ended.abort());
   const measured = async (load: Load): Promise<Measured> => {
@@ -234,6 +238,13 @@ async function measure(client: Client, { port, pid }: Proxy, load: Omit<Load, 'u
   const before = pid === undefined ? 0 : processFigures(pid).cpuSeconds;
   const measured = await client.measured({ ...load, url, headers });
   return { ...measured, cpuSeconds: pid === undefined ? 0 : processFigures(pid).cpuSeconds - before };
+}
+
+/** Most memory that a proxy has during requests: what it has at one moment depends on how long ago V8 collected garbage. */
+async function mostMemory(client: Client, proxy: Proxy, requests: number): Promise<number> {
+  forgetPeak(proxy.pid!);
+  await measure(client, proxy, { body: chat(1024), requests, connections: 64 });
+  return processFigures(proxy.pid!).peakRssMiB;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 
 /** What the kernel counted for a process: Linux's `/proc`. */
 export interface ProcessFigures {
@@ -7,7 +7,7 @@ export interface ProcessFigures {
   readonly cpuSeconds: number;
   /** Resident memory at this moment. */
   readonly rssMiB: number;
-  /** Most resident memory so far. */
+  /** Most resident memory so far, or since it was last forgotten. */
   readonly peakRssMiB: number;
 }
 
@@ -23,6 +23,9 @@ export function processFigures(pid: number): ProcessFigures {
     peakRssMiB: mebibytes('VmHWM'),
   };
 }
+
+/** Lets the most memory of a process be counted anew from what it has now. */
+export const forgetPeak = (pid: number): void => writeFileSync(`/proc/${pid}/clear_refs`, '5');
 
 const ticksPerSecond = (): number => Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
 
