@@ -96,7 +96,7 @@ export async function run(args: readonly string[]): Promise<void> {
     const stream = chat(1024, { stream: true, max_tokens: EVENTS, pace: 5, stream_options: { include_usage: true } });
     const streams = await each(client, proxies, { body: stream, requests: STREAMS, connections: STREAMS }, STREAMS);
     const rate = { body: chat(1024), requests: RATE, perSecond: RATE };
-    for (const child of children) await unpin(child);
+    for (const child of children) await freeWorkers(child, child === client.child ? OTHER_CORES : PROXY_CORE);
     const release = await keepAwake();
     const paced = await each(client, proxies, rate, WARM_UP, Number(values.seconds));
     await release();
@@ -155,8 +155,8 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 /**
- * In closed loops a proxy has a processor of its own; the client and the engine have the others. In the open loop and after it the kernel places
- * all of them, as it does in pods: what stops a processor for milliseconds (threads of the kernel or of V8, a hypervisor) stops each way alike.
+ * In closed loops a proxy has a processor of its own; the client and the engine have the others. In the open loop the engine moves to the proxy's,
+ * so that direct access uses both sides as well: what stops a processor for milliseconds (a thread of the kernel, a hypervisor) stops each way alike.
  */
 const PROXY_CORE = String(availableParallelism() - 1);
 const OTHER_CORES = `0-${Math.max(0, availableParallelism() - 2)}`;
@@ -173,10 +173,11 @@ const here = (file: string, flags: readonly string[], args: readonly string[], s
     { stdio },
   );
 
-/** Lets all threads of a process run on every processor. */
-async function unpin({ pid }: ChildProcess): Promise<void> {
-  const all = `0-${availableParallelism() - 1}`;
-  await promisify(execFile)('taskset', ['--all-tasks', '--cpu-list', '--pid', all, String(pid)]);
+/** Lets all threads of a process but the main one run on every processor: V8 compiles and collects garbage beside requests, not before them. */
+async function freeWorkers({ pid }: ChildProcess, mainCores: string): Promise<void> {
+  const taskset = (...args: string[]) => promisify(execFile)('taskset', [...args, String(pid)]);
+  await taskset('--all-tasks', '--cpu-list', '--pid', `0-${availableParallelism() - 1}`);
+  await taskset('--cpu-list', '--pid', mainCores);
 }
 
 interface Client {
