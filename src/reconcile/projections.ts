@@ -3,6 +3,8 @@ import { COMPONENT, RESOURCE } from '../render/index.ts';
 import { quotable, quantityValue } from '../serving/index.ts';
 import type { ContainerFacts, EngineFacts, ModelState, NodeFacts, PodFacts, QuotaFacts } from './facts.ts';
 
+type ContainerStatus = NonNullable<NonNullable<Pod['status']>['containerStatuses']>[number];
+
 /** Extended resources are named `domain/name`; Kubernetes' own have no domain of a vendor. */
 const isExtendedResource = (name: string): boolean => name.includes('/') && !name.startsWith('kubernetes.io/');
 
@@ -57,7 +59,7 @@ function engineFacts({ metadata, status }: Pod): EngineFacts {
     time(status?.conditions?.find((one) => one.type === type && one.status === is)?.lastTransitionTime);
   const container = status?.containerStatuses?.find(({ name }) => name === 'engine');
   const unreadyMs = since('Ready', 'False');
-  const beganMs = time((container?.state?.terminated ?? container?.lastState?.terminated)?.startedAt);
+  const beganMs = time(container && lastEnd(container)?.startedAt);
   return {
     createdMs: time(metadata?.creationTimestamp) ?? 0,
     scheduledMs: since('PodScheduled'),
@@ -88,8 +90,8 @@ function extendedResources(pod: Pod): Record<string, number> {
 function containerFacts(pod: Pod): ContainerFacts | undefined {
   const status = pod.status?.containerStatuses?.[0];
   if (status === undefined) return undefined;
-  const { name, state, lastState, restartCount } = status;
-  const end = state?.terminated ?? lastState?.terminated;
+  const { name, state, restartCount } = status;
+  const end = lastEnd(status);
   const { reason, message } = state?.waiting ?? {};
   const startedAt = state?.running?.startedAt;
   return {
@@ -105,6 +107,9 @@ function containerFacts(pod: Pod): ContainerFacts | undefined {
     runningSinceMs: startedAt === undefined ? undefined : Date.parse(startedAt),
   };
 }
+
+/** How its last run ended, be it over just now or before the run that goes on. */
+const lastEnd = ({ state, lastState }: ContainerStatus) => state?.terminated ?? lastState?.terminated;
 
 /** The kubelet tries and backs off in turns, with two texts for one cause. */
 const pullError = (message: string): string => message.replace(/^Back-off pulling image "[^"]*": \w+: /, '');

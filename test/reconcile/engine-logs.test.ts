@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { EngineLogs, type Run } from '../../src/reconcile/engine-logs.ts';
+import { EngineLogs, type EngineLogsOptions, type Run } from '../../src/reconcile/engine-logs.ts';
 import { systemClock } from '../../src/runtime/index.ts';
 import { ManualClock, settle } from '../support/manual-clock.ts';
 
@@ -37,6 +37,9 @@ function logsOf(of: Readonly<Record<'current' | 'previous', string | Error>>) {
   return { causeOf, asked, failures };
 }
 
+const answering = (read: EngineLogsOptions['read'], clock = new ManualClock()): EngineLogs =>
+  new EngineLogs({ read, clock, namespaces: undefined, onLate: () => {}, onFailure: () => {} });
+
 describe('the log of a run', () => {
   test('is asked for once, whatever becomes of the run, when it tells the cause', async () => {
     const { causeOf, asked } = logsOf({ current: CAUSE, previous: CAUSE });
@@ -68,13 +71,7 @@ describe('the log of a run', () => {
   });
 
   test('that has no line is late until it is the previous one', async () => {
-    const logs = new EngineLogs({
-      read: ({ isPrevious }) => Promise.resolve(isPrevious ? 'Starting to load model' : ''),
-      clock: new ManualClock(),
-      namespaces: undefined,
-      onLate: () => {},
-      onFailure: () => {},
-    });
+    const logs = answering(({ isPrevious }) => Promise.resolve(isPrevious ? 'Starting to load model' : ''));
     const read = (run: Run) => logs.read(run, 'team-a/coder', [], signal);
     expect(await read(RUN)).toMatchObject({ isLate: true });
     expect(await read({ ...RUN, isPrevious: true })).toMatchObject({
@@ -85,14 +82,9 @@ describe('the log of a run', () => {
 
   test('that is had of the next run in place of one that served is late until it is the previous one', async () => {
     const served = 'INFO: Application startup complete.';
-    const logs = new EngineLogs({
-      read: ({ isRunning, isPrevious }) =>
-        Promise.resolve(isRunning || isPrevious ? served : 'INFO vLLM API server version 0.33.0'),
-      clock: new ManualClock(),
-      namespaces: undefined,
-      onLate: () => {},
-      onFailure: () => {},
-    });
+    const logs = answering(({ isRunning, isPrevious }) =>
+      Promise.resolve(isRunning || isPrevious ? served : 'INFO vLLM API server version 0.33.0'),
+    );
     const read = (run: Run) => logs.read(run, 'team-a/coder', [], signal);
     await read({ ...RUN, ended: 0, isRunning: true });
     expect(await read(RUN)).toMatchObject({ isLate: true, findings: { lastLine: served } });
@@ -102,13 +94,10 @@ describe('the log of a run', () => {
   test('that is late tells what it told while the run went on', async () => {
     const clock = new ManualClock();
     const rest = Promise.withResolvers<string>();
-    const logs = new EngineLogs({
-      read: ({ isRunning }) => (isRunning ? Promise.resolve('INFO: Application startup complete.') : rest.promise),
+    const logs = answering(
+      ({ isRunning }) => (isRunning ? Promise.resolve('INFO: Application startup complete.') : rest.promise),
       clock,
-      namespaces: undefined,
-      onLate: () => {},
-      onFailure: () => {},
-    });
+    );
     const read = async (run: Run) => {
       const patience = settle().then(() => clock.advance(2000));
       const [reading] = await Promise.all([logs.read(run, 'team-a/coder', [], signal), patience]);
