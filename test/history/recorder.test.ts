@@ -59,14 +59,16 @@ test('a kind that nobody has installed is waited for in silence, and recorded on
   await until(() => seen(recorder).includes('ADDED HTTPRoute coder 3'));
 });
 
-/** A server that has one route, and forgets its past: what it has then is of that version. */
-const forgetful = (version: number) => {
+/** A server that had one route at version 6, streams nothing of what came after that, and lists each version from there to 9 as told. */
+const forgetful = (listExactly: (request: ScriptedRequest, version: number) => void) => {
   let isForgotten = false;
   return recording({
     [ROUTES]: (request) => {
-      if (!request.isWatch) return request.list(isForgotten ? '9' : '6', [object('coder', isForgotten ? version : 5)]);
+      const { resourceVersion, resourceVersionMatch } = request.query;
+      if (resourceVersionMatch === 'Exact') return listExactly(request, Number(resourceVersion));
+      if (!request.isWatch) return request.list(isForgotten ? '9' : '6', isForgotten ? [] : [object('coder', 5)]);
       const watch = request.watch();
-      if (request.query['resourceVersion'] !== '6') return;
+      if (resourceVersion !== '6') return;
       isForgotten = true;
       watch.error(410, 'Expired', 'too old resource version');
       watch.end();
@@ -74,16 +76,30 @@ const forgetful = (version: number) => {
   });
 };
 
-test('a past that the server forgot holds nothing new where all is as it was seen last', async () => {
-  const { recorder, log } = await forgetful(5);
-  await until(() => log.some((line) => line.startsWith(`GET ${ROUTES}`) && line.includes('resourceVersion=9')));
+test('what a server streams no more is told by its lists of each version', async () => {
+  const { recorder, log } = await forgetful((request, version) => {
+    const items = {
+      6: [object('coder', 5)],
+      7: [object('coder', 7, { spec: { hostnames: ['coder.example'] } })],
+      8: [object('other', 8)],
+      9: [],
+    }[version];
+    request.list(String(version), items ?? []);
+  });
+  await until(() => log.some((line) => line.startsWith(`GET ${ROUTES}?watch`) && line.includes('resourceVersion=9')));
   await recorder.catchUp();
-  expect(seen(recorder)).toEqual(['ADDED HTTPRoute coder 5']);
+  expect(seen(recorder)).toEqual([
+    'ADDED HTTPRoute coder 5',
+    'MODIFIED HTTPRoute coder 7',
+    'DELETED HTTPRoute coder 8',
+    'ADDED HTTPRoute other 8',
+    'DELETED HTTPRoute other 9',
+  ]);
 });
 
-test('a past that the server forgot is lost where something is not as it was seen last', async () => {
-  const { recorder, log } = await forgetful(8);
-  await until(() => log.filter((line) => line.startsWith(`GET ${ROUTES}?limit`)).length === 2);
+test('what a server neither streams nor lists any more is lost', async () => {
+  const { recorder, log } = await forgetful((request) => request.fail(410, 'Expired', 'compacted'));
+  await until(() => log.some((line) => line.includes('resourceVersionMatch=Exact')));
   await expect(recorder.catchUp()).rejects.toThrow('the recorder lost httproutes');
 });
 

@@ -10,6 +10,7 @@ import { canonicalJson } from '../../src/render/digest.ts';
 import { canariesOf } from './canaries.ts';
 import type { Canary, SeenObject, Version } from './history.ts';
 import { RECORDED } from './kinds.ts';
+import { changesSince } from './past.ts';
 import { trim } from './trim.ts';
 
 /** Heartbeats of nodes: hundreds of versions that say nothing. */
@@ -24,8 +25,8 @@ const CATCH_UP_MS = 20_000;
  * be wrong and forgets nothing: an invariant can be checked of each state, not of the last one only. A kind that nobody has installed is
  * waited for; of what happens to its objects within the first moment after it is served, the outcome is seen.
  *
- * **Fails when** a change may be lost, because a broken stream cannot be resumed and what is listed now is not what was seen last: then
- * `catchUp` rejects.
+ * **Fails when** a change may be lost, because a broken stream cannot be resumed and the server's storage has forgotten too what it missed:
+ * then `catchUp` rejects.
  */
 export class Recorder {
   readonly versions: Version[] = [];
@@ -69,7 +70,7 @@ export class Recorder {
     let isForgotten = false;
     while (!signal.aborted) {
       try {
-        if (isForgotten) from = await this.#unchanged(resource, signal);
+        if (isForgotten) from = await this.#takeChangesSince(from!, resource, signal);
         isForgotten = false;
         from ??= await this.#takeAll(resource, signal);
         onSynced();
@@ -111,16 +112,18 @@ export class Recorder {
   }
 
   /**
-   * The version that a list is the state of. A server forgets the past of a kind whose definition was changed; where nothing has happened to
-   * its objects meanwhile, nothing was lost. **Fails when** something has.
+   * Records what happened after a version from which the server no longer streams, and answers with the version that is now. **Fails
+   * when** nobody can tell any more.
    */
-  async #unchanged(resource: Resource, signal: AbortSignal): Promise<string> {
-    const { items, resourceVersion } = await this.#client.list(resource, { signal });
-    const versionsOf = (objects: readonly KubeObject[]): string =>
-      canonicalJson(objects.map(({ metadata }) => `${metadata!.uid} ${metadata!.resourceVersion}`).sort());
-    const [listed, seen] = [versionsOf(items), versionsOf(this.#liveOf(resource.kind))];
-    if (listed !== seen) throw new LostError(`seen last was ${seen}, and listed is ${listed}`);
-    return resourceVersion;
+  async #takeChangesSince(version: string, resource: Resource, signal: AbortSignal): Promise<string> {
+    try {
+      const { changes, resourceVersion } = await changesSince(this.#client, resource, version, signal);
+      for (const { type, object } of changes) this.#take(resource, type, object);
+      return resourceVersion;
+    } catch (cause) {
+      if (isGone(cause)) throw new LostError(`what happened after version ${version} is forgotten`, { cause });
+      throw cause;
+    }
   }
 
   #liveOf(kind: string): SeenObject[] {
