@@ -35,12 +35,13 @@ export class BlockHashes {
     return this.#units;
   }
 
-  /** Takes a piece. Once the most blocks are there, pieces are counted and no longer read. */
-  add(piece: string): void {
+  /** Takes a piece, and answers whether more is wanted: once the most blocks are there, pieces are counted and no longer read. */
+  add(piece: string): boolean {
     this.#units += piece.length;
-    if (this.#hashes.length === this.#mostBlocks) return;
+    if (this.#hashes.length === this.#mostBlocks) return false;
     this.#rest += piece;
     if (this.#rest.length >= this.#unitsPerBlock) this.#cut();
+    return this.#hashes.length < this.#mostBlocks;
   }
 
   /** Hashes the blocks that are whole. */

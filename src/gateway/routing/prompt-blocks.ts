@@ -9,13 +9,13 @@ export type { PromptKind } from './canonical-prompt.ts';
  */
 const MOST_CHARACTERS_PER_TOKEN = 5;
 const CHARACTERS_PER_TOKEN = 4;
-/** The model's context. What is behind it is refused by the engine. */
+/** The model's context. The engine refuses what is longer, so that it is no work. */
 const MOST_TOKENS = 262_144;
 
 export interface PromptBlocks {
   /** One hash for each whole block; each covers everything before it. What is left over is in none. */
   readonly blocks: readonly BlockHash[];
-  /** Estimate of the prompt's tokens. */
+  /** Estimate of the prompt's tokens; never more than the model's context. */
   readonly tokens: number;
 }
 
@@ -29,8 +29,7 @@ export const tokensOfBlock = (cacheBlockTokens: number): number =>
  * Two requests have the first n hashes in common where their instructions, tools and messages are the same for so long. Bodies that are no
  * request of the kind have none.
  *
- * Costs about 0.15 ms for 100 KB of text, 2 ms for 1 MB and no more for a longer one: what is behind the model's context is counted and not
- * read.
+ * Costs about 0.15 ms for 100 KB of text, 2 ms for 1 MB and no more for a longer one: what is behind the model's context is not read.
  *
  * @param cacheBlockTokens Tokens of a block of the engine's cache: 528 to 2,096 for this model.
  */
@@ -38,5 +37,5 @@ export function promptBlocks(body: unknown, kind: PromptKind, cacheBlockTokens: 
   const units = Math.ceil(cacheBlockTokens * MOST_CHARACTERS_PER_TOKEN);
   const hashes = new BlockHashes(units, Math.floor(MOST_TOKENS / cacheBlockTokens));
   readPrompt(body, kind, (piece) => hashes.add(piece));
-  return { blocks: hashes.hashes, tokens: Math.ceil(hashes.units / CHARACTERS_PER_TOKEN) };
+  return { blocks: hashes.hashes, tokens: Math.min(MOST_TOKENS, Math.ceil(hashes.units / CHARACTERS_PER_TOKEN)) };
 }

@@ -24,6 +24,8 @@ const tool = (name: string) => ({
     parameters: { type: 'object', properties: { path: { type: 'string' }, line: { type: 'integer' } } },
   },
 });
+/** Longer than the model's context. */
+const TOO_LONG = 'x'.repeat(4_000_000);
 const messages = [
   { role: 'system', content: LONG },
   { role: 'user', content: `Fix the test. ${'It fails on Tuesdays. '.repeat(40)}` },
@@ -39,6 +41,10 @@ function reversed(value: unknown): unknown {
       .map(([key, inner]) => [key, reversed(inner)]),
   );
 }
+
+const fail = (why: string): never => {
+  throw new Error(why);
+};
 
 describe('promptBlocks', () => {
   test('is independent of the order of keys', () => {
@@ -154,11 +160,61 @@ describe('promptBlocks', () => {
     });
   });
 
-  test('what is behind the context of the model is counted and not read', () => {
-    const prompt = 'x'.repeat(4_000_000);
-    const { blocks, tokens } = promptBlocks({ prompt }, 'completions', 544);
+  test.each<{ name: string; kind: PromptKind; body: (unread: unknown) => unknown }>([
+    { name: 'of a text', kind: 'completions', body: () => ({ prompt: TOO_LONG }) },
+    {
+      name: 'of messages',
+      kind: 'chat',
+      body: (unread) => ({ messages: [{ role: 'user', content: TOO_LONG }, unread] }),
+    },
+    {
+      name: 'of parts',
+      kind: 'messages',
+      body: (unread) => ({ messages: [{ role: 'user', content: [{ type: 'text', text: TOO_LONG }, unread] }] }),
+    },
+    {
+      name: 'of calls',
+      kind: 'chat',
+      body: (unread) => ({ messages: [{ tool_calls: [{ function: { name: 'read', arguments: TOO_LONG } }, unread] }] }),
+    },
+    {
+      name: 'of tools',
+      kind: 'chat',
+      body: (unread) => ({ tools: [{ name: 'read', description: TOO_LONG, parameters: unread }, unread], messages }),
+    },
+    {
+      name: 'of schemas',
+      kind: 'chat',
+      body: (unread) => ({
+        tools: [{ name: 'read', parameters: { a: { b: [TOO_LONG, unread], c: unread }, d: unread } }],
+      }),
+    },
+    {
+      name: 'of instructions',
+      kind: 'responses',
+      body: (unread) => ({ instructions: TOO_LONG, tools: [unread], input: [unread] }),
+    },
+  ])('what is behind the context of the model is neither read nor counted: $name', ({ kind, body }) => {
+    const unread = new Proxy(
+      { role: 'user' },
+      {
+        get: (target, field) => (field === 'role' ? target.role : fail('it was read')),
+        ownKeys: () => fail('it was walked'),
+      },
+    );
+    const { blocks, tokens } = promptBlocks(body(unread), kind, 544);
     expect(blocks).toHaveLength(Math.floor(262_144 / 544));
-    expect(tokens).toBe(1_000_000);
+    expect(tokens).toBe(262_144);
+  });
+
+  test('an object of more keys than any schema has is taken as it stands', () => {
+    const withKeys = (count: number) => ({
+      tools: [
+        { name: 'wide', parameters: Object.fromEntries(Array.from({ length: count }, (_, at) => [`k${at}`, 1])) },
+      ],
+    });
+    expect(blocksOf(reversed(withKeys(1000)))).toEqual(blocksOf(withKeys(1000)));
+    expect(blocksOf(reversed(withKeys(1001)))).not.toEqual(blocksOf(withKeys(1001)));
   });
 
   test('any JSON is taken', () => {
