@@ -55,7 +55,8 @@ function tokens(values: readonly unknown[], add: Add): void {
   for (let from = 0; from < values.length; from += TOKENS_PER_PIECE) {
     const units: number[] = [];
     for (const value of values.slice(from, from + TOKENS_PER_PIECE)) {
-      const token = Number(value);
+      // A number of a nested list would be sought as deep as it is nested.
+      const token = typeof value === 'number' ? value : 0;
       units.push(token & 0xffff, token >>> 16);
     }
     if (!add(String.fromCharCode(...units))) return;

@@ -153,6 +153,12 @@ describe('promptBlocks', () => {
     expect(blocksOf({ prompt: [tokens] }, 'completions')).toEqual(blocksOf({ prompt: tokens }, 'completions'));
   });
 
+  test('what is no number in a list of tokens is taken for token 0', () => {
+    const tokens = Array.from({ length: 400 }, (_, index) => index);
+    const withOther = (other: unknown) => blocksOf({ prompt: tokens.with(1, other as number) }, 'completions');
+    for (const other of [null, 'x', true, {}, [[]], '17']) expect(withOther(other)).toEqual(withOther(0));
+  });
+
   test('a prompt shorter than a block has none, and tokens all the same', () => {
     expect(promptBlocks({ prompt: 'x'.repeat(UNITS - 1) }, 'completions', CACHE_BLOCK)).toEqual({
       blocks: [],
@@ -232,6 +238,8 @@ describe('promptBlocks', () => {
     const depth = 50_000;
     const schema = JSON.parse(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`) as unknown;
     const result = JSON.parse(`${'[{"type":"tool_result","content":'.repeat(depth)}""${'}]'.repeat(depth)}`) as unknown;
+    const prompt = JSON.parse(`[1,${'['.repeat(depth)}${']'.repeat(depth)}]`) as unknown;
+    expect(promptBlocks({ prompt }, 'completions', CACHE_BLOCK)).toEqual({ blocks: [], tokens: 1 });
     expect(
       blocksOf({ tools: [{ name: 'deep', parameters: schema }], messages: [{ role: 'user', content: result }] }),
     ).toEqual(expect.any(Array));
