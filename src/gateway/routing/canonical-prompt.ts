@@ -15,7 +15,8 @@ const MOST_SORTED_KEYS = 1000;
 /**
  * Tells the prompt of a request as text in pieces, in the order in which the model's chat template puts it: instructions, tools, messages.
  *
- * It is no copy of the engine's prompt. It has what that has, in the same order, so that requests whose prompts begin alike do so here.
+ * It is no copy of the engine's prompt. It has what that has, in the same order, so that requests whose prompts begin alike do so here. Of
+ * several prompts it is the first.
  *
  * **Guarantees**: independent of the order of up to 1,000 keys, of ids of tool calls and of cache marks, which the model never sees; any JSON
  * is taken. What has no text gives nothing. What comes once no more is wanted is not walked.
@@ -24,7 +25,7 @@ export function readPrompt(body: unknown, kind: PromptKind, add: Add): void {
   if (!isFields(body)) return;
   switch (kind) {
     case 'completions':
-      rawPrompt(body['prompt'], add);
+      rawPrompt(promptsOf(body)[0], add);
       return;
     case 'chat':
       conversation(body['tools'], list(body['messages']), undefined, add);
@@ -40,17 +41,29 @@ export function readPrompt(body: unknown, kind: PromptKind, add: Add): void {
   }
 }
 
-/** A text, or tokens; of several prompts the first. */
+/** The prompts of a completion, each a text or a list of tokens: one, or a list of them. A list that begins with a number is one prompt. */
+export function promptsOf(body: unknown): readonly unknown[] {
+  const prompt = isFields(body) ? body['prompt'] : undefined;
+  return Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt : [prompt];
+}
+
+/** Less than characters, so a block has more tokens than one of text, never fewer. */
+const UNITS_PER_TOKEN = 2;
+
+/** Units that one of these prompts has, told without reading it. */
+export function unitsOf(prompt: unknown): number {
+  if (typeof prompt === 'string') return prompt.length;
+  return list(prompt).length * UNITS_PER_TOKEN;
+}
+
 function rawPrompt(prompt: unknown, add: Add): void {
-  const first: unknown = Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt[0] : prompt;
-  if (typeof first === 'string') add(first);
-  else if (Array.isArray(first)) tokens(first, add);
+  if (typeof prompt === 'string') add(prompt);
+  else tokens(list(prompt), add);
 }
 
 /** Tokens told in one piece: one call for each takes ten times as long. */
 const TOKENS_PER_PIECE = 1024;
 
-/** Two units a token: less than characters, so a block has more tokens than one of text, never fewer. */
 function tokens(values: readonly unknown[], add: Add): void {
   for (let from = 0; from < values.length; from += TOKENS_PER_PIECE) {
     const units: number[] = [];

@@ -153,6 +153,17 @@ describe('promptBlocks', () => {
     expect(blocksOf({ prompt: [tokens] }, 'completions')).toEqual(blocksOf({ prompt: tokens }, 'completions'));
   });
 
+  test('of several prompts the first is hashed and all are counted, each up to the context of the model', () => {
+    const list = (prompt: unknown) => promptBlocks({ prompt }, 'completions', CACHE_BLOCK);
+    const tokens = Array.from({ length: 4000 }, (_, index) => index);
+    expect(list([LONG, 'x'.repeat(4000), TOO_LONG])).toEqual({
+      blocks: list(LONG).blocks,
+      tokens: list(LONG).tokens + 1000 + 262_144,
+    });
+    expect(list([tokens, tokens.slice(0, 1000)])).toEqual({ blocks: list(tokens).blocks, tokens: 2000 + 500 });
+    expect(list([LONG, 1, null, {}]).tokens).toBe(list(LONG).tokens);
+  });
+
   test('what is no number in a list of tokens is taken for token 0', () => {
     const tokens = Array.from({ length: 400 }, (_, index) => index);
     const withOther = (other: unknown) => blocksOf({ prompt: tokens.with(1, other as number) }, 'completions');
@@ -228,7 +239,9 @@ describe('promptBlocks', () => {
     const field = fc.constantFrom('messages', 'tools', 'system', 'prompt', 'input', 'instructions');
     fc.assert(
       fc.property(fc.dictionary(field, fc.jsonValue({ maxDepth: 5 })), kind, (body, of) => {
-        expect(promptBlocks(body, of, CACHE_BLOCK).blocks).toBeDefined();
+        const { blocks, tokens } = promptBlocks(body, of, CACHE_BLOCK);
+        expect(blocks).toBeDefined();
+        expect(tokens).toBeGreaterThanOrEqual(0);
       }),
     );
     for (const body of [undefined, null, 'text', 3, []]) expect(blocksOf(body)).toEqual([]);
