@@ -10,4 +10,5 @@ export {
   type RoutedRequest,
   type RouterOptions,
 } from './router.ts';
+export { sequencesOf } from './sequences.ts';
 export { ASSUMED_RATES, estimatedWork, OutputEstimate, type Tokens, type WorkRates } from './work.ts';
