@@ -113,7 +113,8 @@ export class Router {
       id,
       work,
       salt: this.#salt(id),
-      load: work + this.#recent.of(id, nowMs),
+      // Sums of fractions may leave a trace below zero where all work has ended.
+      load: Math.max(0, work) + this.#recent.of(id, nowMs),
     }));
     const chosen = this.#pick(request, replicas, nowMs);
     const { blockTokens, rates = ASSUMED_RATES } = this.#options;

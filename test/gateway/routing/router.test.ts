@@ -135,6 +135,13 @@ describe('Router', () => {
     expect(routing.choose(request(chain(1, 10)), busy, 0)!.id).not.toBe(home);
   });
 
+  test.each([-4e-12, 4e-12])('a conversation stays where its cache is though sums leave %d of work there', (left) => {
+    const routing = router();
+    const { id: home } = routing.choose(request(chain(1, 10)), idle(8), 0)!;
+    const rounded = idle(8).map(({ id }) => ({ id, work: id === home ? left : -4e-12 }));
+    expect(routing.choose(request(chain(1, 12)), rounded, 3_600_000)!.id).toBe(home);
+  });
+
   test('a replica that joins or leaves moves its own share of the conversations and no others', () => {
     const ids = (candidates: ReturnType<typeof idle>) => {
       const routing = router();
