@@ -114,15 +114,17 @@ export const GatewayFlags = z.strictObject({
     .default(8 * 2 ** 20)
     .describe('Largest body of a request.'),
   'max-held': flag.number(0, 100_000).default(1000).describe('Requests that wait for an engine at once.'),
-  'max-held-bytes': flag
-    .number(0, 2 ** 32)
+  'max-bodies-bytes': flag
+    .number(1024, 2 ** 32)
     .default(256 * 2 ** 20)
-    .describe('Bytes of the requests that wait.'),
+    .describe('Bytes of all bodies together, from their first byte to the end of the answer.'),
   'hold-seconds': flag.number(1, 7200).default(900).describe('Longest wait for an engine.'),
   'requests-per-key': flag
     .number(1, 100_000)
     .default(256)
-    .describe('Requests of one key at once, waiting ones included.'),
+    .describe(
+      'Answers of one key at once, waiting ones included; a request asks for one, or for more with n or a list of prompts.',
+    ),
   'drain-seconds': flag.number(0, 3600).default(540).describe('Time for requests under way when the gateway ends.'),
   'log-level': z
     .enum(['debug', 'info', 'warn', 'error'])

@@ -80,7 +80,7 @@ export class Accounts {
     });
     this.#retries = metrics.counter({
       name: 'qwen_coder_gateway_retries_total',
-      help: 'Requests that were sent to a second engine, since the first could not be reached or took none.',
+      help: 'Requests that were tried a second time, since an engine could not be reached or took none.',
     });
   }
 

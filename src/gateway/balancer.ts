@@ -1,5 +1,6 @@
 import type { Clock } from '../runtime/clock.ts';
-import type { Generation } from './generation.ts';
+import type { Body } from './generation.ts';
+import type { Operation } from './operations.ts';
 import type { Replica } from './replicas.ts';
 import {
   OutputEstimate,
@@ -8,8 +9,10 @@ import {
   Router,
   estimatedWork,
   promptBlocks,
+  sequencesOf,
   tokensOfBlock,
 } from './routing/index.ts';
+import type { Usage } from './usage.ts';
 
 export interface BalancerOptions {
   readonly clock: Clock;
@@ -24,6 +27,8 @@ export interface BalancerOptions {
 
 /** A request on its way to a replica. */
 export interface Route {
+  /** Answers that it asks for. */
+  readonly sequences: number;
   /** Estimated work, in seconds of an engine that has none of the prompt in its cache. */
   readonly work: number;
   /** One of the replicas, of which there is at least one, and the work of the request there. A retry asks again without the one that failed. */
@@ -42,24 +47,37 @@ export class Balancer {
     this.#router = new Router({ policy, blockTokens: tokensOfBlock(cacheBlockTokens), cacheBlocks, gateways });
   }
 
-  route({ operation, body }: Generation): Route {
+  route({ name, kind: operationKind }: Operation, body: Body): Route {
     const { clock, cacheBlockTokens } = this.#options;
-    const { blocks, tokens: promptTokens } = promptBlocks(body, KINDS[operation.name] ?? 'chat', cacheBlockTokens);
-    const outputTokens = operation.kind === 'Generation' ? this.#output.expected(mostTokens(body)) : 0;
+    if (operationKind !== 'Generation') return TO_ANY;
+    const kind = KINDS[name] ?? 'chat';
+    const { blocks, tokens: promptTokens } = promptBlocks(body, kind, cacheBlockTokens);
+    const sequences = sequencesOf(body, kind);
+    const outputTokens = sequences * this.#output.expected(mostTokens(body, kind));
+    const request = { blocks, promptTokens, outputTokens };
     return {
+      sequences,
       work: estimatedWork({ promptTokens, cachedTokens: 0, outputTokens }),
       choose: (replicas) => {
-        const { id, work } = this.#router.choose({ blocks, promptTokens, outputTokens }, replicas, clock.monotonic())!;
+        const { id, work } = this.#router.choose(request, replicas, clock.monotonic())!;
         return { replica: replicas.find((replica) => replica.id === id)!, work };
       },
     };
   }
 
-  /** Learns from an answer that has ended. */
-  learn(generatedTokens: number): void {
-    this.#output.observe(generatedTokens);
+  /** What an answer that has ended really took, in seconds of an engine; the next ones are estimated by it. */
+  learn({ sequences }: Route, { promptTokens, cachedTokens, generatedTokens }: Usage): number {
+    this.#output.observe(generatedTokens / sequences);
+    return estimatedWork({ promptTokens, cachedTokens, outputTokens: generatedTokens });
   }
 }
+
+/** A route of what an engine answers without its GPU: no cache is worth a thought. */
+const TO_ANY: Route = {
+  sequences: 1,
+  work: 0,
+  choose: (replicas) => ({ replica: replicas.reduce((a, b) => (b.work < a.work ? b : a)), work: 0 }),
+};
 
 /** How the prompt stands in the body of an operation. */
 const KINDS: Readonly<Record<string, PromptKind>> = {
@@ -67,10 +85,17 @@ const KINDS: Readonly<Record<string, PromptKind>> = {
   completions: 'completions',
   responses: 'responses',
   messages: 'messages',
-  count_tokens: 'messages',
 };
 
-function mostTokens(body: Generation['body']): number | undefined {
-  const most = body['max_completion_tokens'] ?? body['max_output_tokens'] ?? body['max_tokens'];
-  return typeof most === 'number' && most > 0 ? most : undefined;
-}
+/** Where an operation's API puts the most tokens of an answer, the first one first: engines overlook other fields. */
+const MOST_TOKENS: Readonly<Record<PromptKind, readonly string[]>> = {
+  chat: ['max_completion_tokens', 'max_tokens'],
+  completions: ['max_tokens'],
+  responses: ['max_output_tokens'],
+  messages: ['max_tokens'],
+};
+
+const mostTokens = (body: Body, kind: PromptKind): number | undefined =>
+  MOST_TOKENS[kind].map((field) => body[field]).find(isCount);
+
+const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) > 0;

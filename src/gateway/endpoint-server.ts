@@ -1,5 +1,6 @@
 import { type RequestListener, type Server, createServer } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import { Server as NetServer } from 'node:net';
 import { listen } from '../runtime/listen.ts';
 
 /** A certificate chain and its key, as PEM. */
@@ -53,14 +54,18 @@ export class EndpointServer {
     this.#tls?.setSecureContext({ ...certificate, minVersion: 'TLSv1.2' });
   }
 
-  /** Takes no new connections and closes those without a request. */
+  /**
+   * Takes no new connections. Those that are open are served on, under the same limits of time.
+   *
+   * Not by HTTP's own `close`: that breaks connections whose last answer is written and not yet sent, and looks at slow heads and bodies no more.
+   */
   stopListening(): void {
-    this.#server.close();
-    this.#server.closeIdleConnections();
+    NetServer.prototype.close.call(this.#server);
   }
 
   /** Breaks what is left. */
   closeAll(): void {
     this.#server.closeAllConnections();
+    this.#server.close();
   }
 }

@@ -3,15 +3,17 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Account, Accounts } from './accounts.ts';
-import type { Admission, Entry } from './admission.ts';
+import type { Admission, Entry, Leave } from './admission.ts';
 import { type ApiKeys, presentedKey } from './api-keys.ts';
 import type { Balancer, Route } from './balancer.ts';
-import { type Generation, readGeneration } from './generation.ts';
+import type { BodyMemory } from './body-memory.ts';
+import { type Generation, parseBody, readGeneration } from './generation.ts';
 import { type Operation, dialectAt, operationAt } from './operations.ts';
 import { Refusal, errorBody } from './refusal.ts';
-import { Answer, type RelayEnd } from './relay.ts';
+import { Answer } from './relay.ts';
 import type { Replica, Replicas } from './replicas.ts';
 import { readBody } from './request-body.ts';
+import type { Usage } from './usage.ts';
 
 /** What the gateway knows of the endpoint besides its replicas. */
 export interface Surroundings {
@@ -44,6 +46,7 @@ export interface ExchangesOptions {
   readonly log: Log;
   readonly accounts: Accounts;
   readonly admission: Admission;
+  readonly bodies: BodyMemory;
   readonly replicas: Replicas;
   readonly balancer: Balancer;
   /** Undefined where anybody may ask. */
@@ -59,42 +62,54 @@ const ANYBODY = 'anybody';
 const REQUEST_ID = /^[\w.-]{1,64}$/;
 /** One other engine is tried; a request that two refused is likely at fault itself. */
 const MOST_TRIES = 2;
+/**
+ * An engine that says nothing for so long hangs. Of a stream that is neither a head nor a token: the longest prompt is read in minutes. What is
+ * no stream comes when all of it is there.
+ */
+const STREAM_SILENCE_MS = 15 * 60_000;
+const WHOLE_SILENCE_MS = 60 * 60_000;
+
+/** Statuses of requests whose client left, and whose engine broke off. */
+const LEFT = 499;
+const BROKEN = 0;
 
 interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly operation: Operation;
   readonly requestId: string;
-  readonly startMs: number;
 }
 
 /** What became of an exchange, filled in as it goes. */
 interface Progress {
   holder: string;
   model: string;
-  replica: string | undefined;
+  bodyBytes: number;
+  replica: Replica | undefined;
   retries: number;
   heldMs: number;
   answer: Answer | undefined;
+  usage: Usage | undefined;
 }
 
 /**
  * Requests from their head to their end: known operation, key, body, place, replica, answer, account.
  *
  * **Guarantees**: every request is answered or its connection broken; nothing of a request reaches an engine before its key is known; the
- * client's credentials never do; one retry at another engine, and none once an engine has answered.
+ * client's credentials never do; one retry, at whichever engine is ready then, and none once an engine has answered.
  */
 export class Exchanges {
   readonly #options: ExchangesOptions;
-  readonly #streams = new Set<Answer>();
+  readonly #answers = new Map<ServerResponse, Answer>();
   #underWay = 0;
+  #isLeaving = false;
   #onIdle: (() => void) | undefined;
 
   constructor(options: ExchangesOptions) {
     this.#options = options;
   }
 
-  /** Requests between head and end. */
+  /** Requests between their head and the last byte of their answer. */
   get underWay(): number {
     return this.#underWay;
   }
@@ -105,34 +120,59 @@ export class Exchanges {
     return new Promise((resolve) => (this.#onIdle = resolve));
   }
 
+  /** From now on each answer is the last one on its connection, so that clients go elsewhere and lose nothing. */
+  leave(): void {
+    this.#isLeaving = true;
+    for (const answer of this.#answers.values()) answer.isLast();
+  }
+
+  /** Ends all that is under way, each with a word to its client. */
+  dismiss(why: Refusal): void {
+    this.#options.admission.dismiss(why);
+    for (const answer of this.#answers.values()) answer.dismiss(why);
+  }
+
   readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
+    this.#underWay += 1;
+    if (this.#isLeaving) response.shouldKeepAlive = false;
+    response.once('close', () => {
+      this.#answers.delete(response);
+      this.#underWay -= 1;
+      if (this.#underWay === 0) this.#onIdle?.();
+    });
     void this.#handle(request, response);
   };
 
   /** Keeps silent streams alive and lets go of clients that do not read. To be called every few seconds. */
   readonly beat = (): void => {
     const { silenceMs, blockedMs } = this.#options.limits;
-    for (const answer of this.#streams) {
+    for (const answer of this.#answers.values()) {
       if (answer.blockedMs() >= blockedMs) answer.cut();
       else if (answer.silentMs() >= silenceMs) answer.beat(this.#options.surroundings().notice ?? 'working');
     }
   };
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { clock, accounts, balancer, log } = this.#options;
+    const { clock, accounts, bodies, log } = this.#options;
     const startMs = clock.monotonic();
     const given = request.headers['x-request-id'];
     const requestId = typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
     const target = request.url ?? '';
     const operation = operationAt(target);
-    const progress: Progress = { holder: '', model: '', replica: undefined, retries: 0, heldMs: 0, answer: undefined };
-    this.#underWay += 1;
-    let status: number | undefined;
+    const progress: Progress = {
+      holder: '',
+      model: '',
+      bodyBytes: 0,
+      replica: undefined,
+      retries: 0,
+      heldMs: 0,
+      answer: undefined,
+      usage: undefined,
+    };
+    let status: number;
     try {
       if (operation === undefined) throw new Refusal('NotFound', 'There is nothing at this path.');
-      const exchange: Exchange = { request, response, operation, requestId, startMs };
-      const end = await this.#serve(exchange, progress);
-      status = end === 'Left' ? 499 : end === 'Broken' ? 0 : response.statusCode;
+      status = await this.#serve({ request, response, operation, requestId }, progress);
     } catch (error) {
       const hasLeft = response.destroyed || (request.destroyed && !request.complete);
       if (!(error instanceof Refusal) && !hasLeft) log.error('a request failed by a defect', { requestId, error });
@@ -140,62 +180,64 @@ export class Exchanges {
         error instanceof Refusal
           ? error
           : new Refusal('EngineFailed', 'The gateway failed; this is a defect of its own.');
-      status = hasLeft ? 499 : refusal.status;
+      status = hasLeft ? LEFT : refusal.status;
       if (!hasLeft)
         refuse(request, response, operation?.dialect ?? dialectAt(target), refusal, requestId, progress.answer);
     } finally {
-      if (progress.answer) this.#streams.delete(progress.answer);
-      this.#underWay -= 1;
-      if (this.#underWay === 0) this.#onIdle?.();
+      bodies.give(progress.holder, progress.bodyBytes);
     }
-    const { answer } = progress;
-    const usage = operation?.kind === 'Generation' ? answer?.usage() : undefined;
-    if (usage) balancer.learn(usage.generatedTokens);
     // The kubelet and load balancers ask for health all the time.
     if (operation?.kind === 'Health') return;
+    const { holder, model, replica, retries, heldMs, answer, usage } = progress;
     const account: Account = {
       requestId,
       operation: operation?.name ?? 'unknown',
-      holder: progress.holder,
-      model: progress.model,
+      holder,
+      model,
       status,
-      replica: progress.replica,
-      retries: progress.retries,
+      replica: replica?.id,
+      retries,
       milliseconds: Math.round(clock.monotonic() - startMs),
-      heldMs: progress.heldMs,
+      heldMs,
       ...answer?.times(startMs),
       usage,
     };
     accounts.book(account);
   }
 
-  async #serve(exchange: Exchange, progress: Progress): Promise<RelayEnd['state']> {
+  /** The status that the request ended with. */
+  async #serve(exchange: Exchange, progress: Progress): Promise<number> {
     const { request, response, operation, requestId } = exchange;
+    const { bodies, limits, replicas, surroundings } = this.#options;
     if (request.method !== operation.method) {
       response.setHeader('allow', operation.method);
       throw new Refusal('MethodNotAllowed', `${operation.path} takes ${operation.method} only.`);
     }
     if (operation.kind === 'Health') {
-      const isServing = this.#options.replicas.slots > 0;
-      send(
-        response,
-        isServing ? 200 : 503,
-        isServing ? '{"status":"ok"}' : '{"status":"no engine is ready"}',
-        requestId,
-      );
-      return 'Done';
+      return replicas.isServing
+        ? send(response, 200, '{"status":"ok"}', requestId)
+        : send(response, 503, '{"status":"no engine is ready"}', requestId);
     }
     progress.holder = this.#holder(request);
-    if (operation.kind === 'Models') {
-      send(response, 200, this.#models(), requestId);
-      return 'Done';
-    }
-    const bytes = await readBody(request, this.#options.limits.bodyBytes);
-    const generation = readGeneration(operation, bytes);
-    const { models, isSuspended } = this.#options.surroundings();
+    if (operation.kind === 'Models') return send(response, 200, this.#models(), requestId);
+    const bytes = await readBody(request, limits.bodyBytes, (more) => {
+      bodies.take(progress.holder, more);
+      progress.bodyBytes += more;
+    });
+    const { generation, route } = this.#read(operation, bytes);
+    const { models, isSuspended } = surroundings();
     if (isSuspended) throw suspended();
     if (generation.model !== undefined && models.includes(generation.model)) progress.model = generation.model;
-    return this.#generate(exchange, progress, generation);
+    return this.#generate(exchange, progress, generation, route);
+  }
+
+  /** In a function of its own, so that what was parsed is gone when it returns. */
+  #read(operation: Operation, bytes: Buffer): { readonly generation: Generation; readonly route: Route } {
+    const body = parseBody(bytes);
+    return {
+      generation: readGeneration(operation, bytes, body),
+      route: this.#options.balancer.route(operation, body),
+    };
   }
 
   /** **Fails when** there is no key, or one that is none: a `Refusal`. */
@@ -228,106 +270,119 @@ export class Exchanges {
     return JSON.stringify({ object: 'list', data });
   }
 
-  async #generate(exchange: Exchange, progress: Progress, generation: Generation): Promise<RelayEnd['state']> {
-    const { response, operation, requestId } = exchange;
-    const { clock, admission, balancer, limits } = this.#options;
-    const now = (): number => clock.monotonic();
+  async #generate(
+    { response, operation, requestId }: Exchange,
+    progress: Progress,
+    generation: Generation,
+    route: Route,
+  ): Promise<number> {
     const answer = new Answer({
       response,
       dialect: operation.dialect,
       requestId,
       hidesUsage: !generation.wantsUsage,
-      now,
+      now: () => this.#options.clock.monotonic(),
     });
     progress.answer = answer;
-    if (generation.isStream) this.#streams.add(answer);
-    const heldSince = now();
-    const stopComments = generation.isStream
-      ? clock.schedule(limits.commentAfterMs, () =>
-          answer.hold(this.#options.surroundings().notice ?? 'all engines are busy'),
-        )
-      : undefined;
-    let leave: (() => void) | undefined;
+    this.#answers.set(response, answer);
     try {
-      const route = balancer.route(generation);
-      const entry = { holder: progress.holder, work: route.work, bytes: generation.bytes.length };
-      leave = admission.tryEnter(entry) ?? (await this.#wait(entry, response));
-      stopComments?.();
-      progress.heldMs = Math.round(now() - heldSince);
-      return await this.#ask(exchange, progress, generation, answer, route);
+      for (;;) {
+        const entry: Entry = {
+          holder: progress.holder,
+          work: route.work,
+          sequences: route.sequences,
+          isBack: progress.retries > 0,
+          seat: () => this.#seat(route, progress),
+        };
+        const leave =
+          this.#options.admission.tryEnter(entry) ?? (await this.#wait(entry, response, generation, progress));
+        const status = await this.#ask(operation, requestId, progress, generation, route, leave);
+        if (status !== undefined) return status;
+        progress.retries += 1;
+      }
     } catch (error) {
-      if (answer.hasLeft) return 'Left';
+      if (answer.hasLeft) return LEFT;
       throw error;
-    } finally {
-      stopComments?.();
-      leave?.();
     }
+  }
+
+  /** Chooses the engine, of those that have a free place. */
+  #seat(route: Route, progress: Progress): () => void {
+    const { replica, work } = route.choose(this.#options.replicas.open());
+    progress.replica = replica;
+    return replica.seat(route.sequences, work);
   }
 
   /** Waits for a place as long as the client does. */
-  async #wait(entry: Entry, response: ServerResponse): Promise<() => void> {
+  async #wait(entry: Entry, response: ServerResponse, { isStream }: Generation, progress: Progress): Promise<Leave> {
+    const { admission, clock, limits, surroundings } = this.#options;
+    const sinceMs = clock.monotonic();
     const left = new AbortController();
     const onClose = (): void => left.abort(new Error('the client has left'));
     response.once('close', onClose);
+    const stopComments = isStream
+      ? clock.schedule(limits.commentAfterMs, () =>
+          progress.answer!.hold(surroundings().notice ?? 'all engines are busy'),
+        )
+      : undefined;
     try {
-      return await this.#options.admission.enter(entry, left.signal);
+      return await admission.enter(entry, left.signal);
     } finally {
+      stopComments?.();
       response.off('close', onClose);
+      progress.heldMs += Math.round(clock.monotonic() - sinceMs);
     }
   }
 
+  /** Asks the engine at which it has a place. The status; undefined where another engine may be asked. */
   async #ask(
-    { operation, requestId }: Exchange,
+    { method, path }: Operation,
+    requestId: string,
     progress: Progress,
-    generation: Generation,
-    answer: Answer,
+    { bytes, isStream }: Generation,
     route: Route,
-  ): Promise<RelayEnd['state']> {
-    const { replicas, engineKey } = this.#options;
+    leave: Leave,
+  ): Promise<number | undefined> {
+    const { balancer, engineKey, log, replicas } = this.#options;
+    const [replica, answer] = [progress.replica!, progress.answer!];
     const headers = ['content-type', 'application/json', 'x-request-id', requestId];
     if (engineKey !== undefined) headers.push('authorization', `Bearer ${engineKey}`);
-    const tried = new Set<Replica>();
-    let why = '';
-    for (let tries = 0; tries < MOST_TRIES; tries += 1) {
-      const ready = replicas.ready().filter((replica) => !tried.has(replica));
-      if (ready.length === 0) break;
-      const { replica, work } = route.choose(ready);
-      tried.add(replica);
-      progress.replica = replica.id;
-      progress.retries = tries;
-      replica.inFlight += 1;
-      replica.work += work;
-      const upstream = { method: operation.method, path: operation.path, headers, body: generation.bytes };
-      let end: RelayEnd;
-      try {
-        end = await answer.relay(replica.connections, upstream);
-      } finally {
-        replica.inFlight -= 1;
-        replica.work -= work;
-      }
+    /** Unless it is known what the work was, it is what it was taken for. */
+    let work: number | undefined;
+    try {
+      const silenceMs = isStream ? STREAM_SILENCE_MS : WHOLE_SILENCE_MS;
+      const end = await answer.relay(replica.connections, { method, path, headers, body: bytes, silenceMs });
       switch (end.state) {
         case 'Done':
+          progress.usage = answer.usage();
+          if (progress.usage) work = balancer.learn(route, progress.usage);
+          else if (end.status !== 200) work = 0;
+          return end.status;
         case 'Left':
-          return end.state;
+          return LEFT;
         case 'Broken':
-          this.#options.log.warn('an engine broke off an answer', { requestId, replica: replica.id, why: end.why });
+          log.warn('an engine broke off an answer', { requestId, replica: replica.id, why: end.why });
           answer.fail(new Refusal('EngineFailed', 'The engine ended in the middle of its answer. Try again.'));
-          return 'Broken';
+          return BROKEN;
         case 'NotBegun':
-          why = end.why;
-          if (end.isAway) replicas.lost(replica);
+          work = 0;
+          replicas.lost(replica);
+          if (progress.retries + 1 < MOST_TRIES) return undefined;
+          log.warn('no engine took a request', { requestId, tries: MOST_TRIES, why: end.why });
+          throw new Refusal('NoEngine', 'No engine takes the request at the moment. Try again.', 5);
       }
+    } finally {
+      leave(work);
     }
-    this.#options.log.warn('no engine took a request', { requestId, tried: tried.size, why });
-    throw new Refusal('NoEngine', 'No engine takes the request at the moment. Try again.', 5);
   }
 }
 
-function send(response: ServerResponse, status: number, body: string, requestId: string): void {
+function send(response: ServerResponse, status: number, body: string, requestId: string): number {
   const length = String(Buffer.byteLength(body));
   response
     .writeHead(status, ['content-type', 'application/json', 'content-length', length, 'x-request-id', requestId])
     .end(body);
+  return status;
 }
 
 function refuse(

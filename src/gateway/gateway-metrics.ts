@@ -1,9 +1,10 @@
 import type { Metrics } from '../runtime/index.ts';
 import type { Admission } from './admission.ts';
+import type { BodyMemory } from './body-memory.ts';
 import type { Replicas } from './replicas.ts';
 
 /** What is under way at the moment, told at each scrape. */
-export function collectFrom(metrics: Metrics, admission: Admission, replicas: Replicas): void {
+export function collectFrom(metrics: Metrics, admission: Admission, bodies: BodyMemory, replicas: Replicas): void {
   metrics.collectedGauge(
     { name: 'qwen_coder_gateway_held', help: 'Requests that wait for a place at an engine, by key.', labels: ['key'] },
     (set) => {
@@ -19,13 +20,21 @@ export function collectFrom(metrics: Metrics, admission: Admission, replicas: Re
     (set) => set({}, admission.longestWaitMs / 1000),
   );
   metrics.collectedGauge(
-    { name: 'qwen_coder_gateway_key_in_flight', help: 'Requests at an engine, by key.', labels: ['key'] },
+    {
+      name: 'qwen_coder_gateway_body_bytes',
+      help: 'Bodies of requests, from their first byte to the end of their answer.',
+      labels: [],
+    },
+    (set) => set({}, bodies.total),
+  );
+  metrics.collectedGauge(
+    { name: 'qwen_coder_gateway_key_in_flight', help: 'Answers under way at engines, by key.', labels: ['key'] },
     (set) => {
       for (const { holder, inFlight } of admission.holders()) set({ key: holder }, inFlight);
     },
   );
   metrics.collectedGauge(
-    { name: 'qwen_coder_gateway_in_flight', help: 'Requests at an engine, by replica.', labels: ['replica'] },
+    { name: 'qwen_coder_gateway_in_flight', help: 'Answers under way at an engine, by replica.', labels: ['replica'] },
     (set) => {
       for (const { id, inFlight } of replicas.all()) set({ replica: id }, inFlight);
     },

@@ -5,11 +5,13 @@ import { Accounts } from './accounts.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import type { ApiKeys } from './api-keys.ts';
 import type { Balancer } from './balancer.ts';
+import { BodyMemory } from './body-memory.ts';
 import { type Certificate, EndpointServer } from './endpoint-server.ts';
 import { engineMetrics } from './engine-metrics.ts';
 import { type ExchangeLimits, Exchanges, type Surroundings, suspended } from './exchanges.ts';
 import type { Load, State } from './control/protocol.ts';
 import { collectFrom } from './gateway-metrics.ts';
+import { Refusal } from './refusal.ts';
 import { Replicas } from './replicas.ts';
 
 export interface GatewayOptions {
@@ -18,7 +20,7 @@ export interface GatewayOptions {
   readonly accessLog: AccessLog;
   readonly metrics: Metrics;
   readonly balancer: Balancer;
-  readonly limits: AdmissionLimits & ExchangeLimits;
+  readonly limits: AdmissionLimits & ExchangeLimits & { readonly bodiesBytes: number };
   /** Undefined where anybody may ask. */
   readonly keys: ApiKeys | undefined;
   readonly certificate: Certificate | undefined;
@@ -33,6 +35,8 @@ const BEAT_MS = 5000;
 /** What those hear that wait while nobody says why. */
 const UNKNOWN = 'no engine is ready';
 const RETRY_AFTER_SECONDS = 10;
+/** What is sent away at the end has this long to be told. */
+const LAST_WORDS_MS = 1000;
 
 /** The data plane of one endpoint: clients on the one side, engines on the other. */
 export class Gateway {
@@ -54,15 +58,17 @@ export class Gateway {
     this.#admission = new Admission({
       clock,
       limits,
-      capacity: () => this.#replicas.slots,
+      room: () => this.#replicas.room,
       outlook: () => ({ text: this.#outlook(), retryAfterSeconds: RETRY_AFTER_SECONDS }),
     });
     this.#accounts = new Accounts(metrics, options.accessLog);
+    const bodies = new BodyMemory(limits.bodiesBytes);
     this.#exchanges = new Exchanges({
       clock,
       log,
       accounts: this.#accounts,
       admission: this.#admission,
+      bodies,
       replicas: this.#replicas,
       balancer,
       keys: () => this.#keys,
@@ -71,12 +77,12 @@ export class Gateway {
       limits,
     });
     this.#server = new EndpointServer(this.#exchanges.handle, options.certificate);
-    collectFrom(metrics, this.#admission, this.#replicas);
+    collectFrom(metrics, this.#admission, bodies, this.#replicas);
   }
 
-  /** Whether a request would be served at once. */
+  /** Whether an engine is ready. */
   get isServing(): boolean {
-    return this.#replicas.slots > 0;
+    return this.#replicas.isServing;
   }
 
   /** Resolves with the port. **Fails when** it is taken. */
@@ -113,24 +119,34 @@ export class Gateway {
     this.#server.rotate(certificate);
   }
 
+  /** Serves on, and has clients close their connections with each answer: another gateway takes their next requests. */
+  leave(): void {
+    this.#exchanges.leave();
+  }
+
   /**
-   * Ends: no new connections, and what is under way may finish within `drainMs`.
+   * Ends: no new connections, and what is under way may finish within `drainMs`; what has not is told so.
    *
    * Assumes: load balancers have been told to send nothing more.
    */
   async stop(drainMs: number): Promise<void> {
-    const { clock, log } = this.#options;
+    this.leave();
     this.#server.stopListening();
-    const late = new AbortController();
-    await Promise.race([
-      this.#exchanges.idle().then(() => late.abort()),
-      clock.sleep(drainMs, late.signal).catch(() => {}),
-    ]);
-    if (this.#exchanges.underWay > 0)
-      log.warn('requests are cut off at the end', { requests: this.#exchanges.underWay });
+    if (!(await this.#isIdleWithin(drainMs))) {
+      this.#options.log.warn('requests are cut off at the end', { requests: this.#exchanges.underWay });
+      this.#exchanges.dismiss(new Refusal('NoEngine', 'This gateway has ended. Try again: another one answers.', 1));
+      await this.#isIdleWithin(LAST_WORDS_MS);
+    }
     this.#stopBeat?.();
     this.#server.closeAll();
     await this.#replicas.close();
+  }
+
+  async #isIdleWithin(ms: number): Promise<boolean> {
+    const late = new AbortController();
+    const idle = this.#exchanges.idle().then(() => late.abort());
+    await Promise.race([idle, this.#options.clock.sleep(ms, late.signal).catch(() => {})]);
+    return this.#exchanges.underWay === 0;
   }
 
   #beat(): void {

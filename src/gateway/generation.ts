@@ -1,10 +1,11 @@
 import type { Operation } from './operations.ts';
 import { Refusal } from './refusal.ts';
 
-/** A request for tokens, read as far as the gateway needs it. */
+/** What a client sent, as JSON: many times the size of its bytes, and kept no longer than it is read. */
+export type Body = Readonly<Record<string, unknown>>;
+
+/** A request for tokens, as far as the gateway needs it while it is under way. */
 export interface Generation {
-  readonly operation: Operation;
-  readonly body: Readonly<Record<string, unknown>>;
   readonly isStream: boolean;
   /** What the engine is sent. */
   readonly bytes: Buffer;
@@ -13,25 +14,8 @@ export interface Generation {
   readonly model: string | undefined;
 }
 
-/** **Fails when** the body is no JSON object: a `Refusal`. */
-export function readGeneration(operation: Operation, bytes: Buffer): Generation {
-  const body = parse(bytes);
-  const isStream = body['stream'] === true;
-  const model = typeof body['model'] === 'string' ? body['model'] : undefined;
-  if (!isStream || operation.dialect !== 'OpenAI') return { operation, body, isStream, bytes, wantsUsage: true, model };
-  const options = body['stream_options'];
-  const isAsked = isObject(options) && options['include_usage'] === true;
-  return {
-    operation,
-    body,
-    isStream,
-    bytes: isAsked ? bytes : withUsage(bytes, body),
-    wantsUsage: isAsked,
-    model,
-  };
-}
-
-function parse(bytes: Buffer): Readonly<Record<string, unknown>> {
+/** **Fails when** they are no JSON object: a `Refusal`. */
+export function parseBody(bytes: Buffer): Body {
   let body: unknown;
   try {
     body = JSON.parse(bytes.toString('utf8'));
@@ -42,18 +26,36 @@ function parse(bytes: Buffer): Readonly<Record<string, unknown>> {
   return body;
 }
 
-const ASK = Buffer.from('"stream_options":{"include_usage":true},');
-
-/** Asks for the usage without writing the whole body anew, unless it has options of its own. */
-function withUsage(bytes: Buffer, body: Readonly<Record<string, unknown>>): Buffer {
-  const options = body['stream_options'];
-  if (options !== undefined) {
-    const asked = { ...(isObject(options) && options), include_usage: true };
-    return Buffer.from(JSON.stringify({ ...body, stream_options: asked }));
-  }
-  const start = bytes.indexOf('{') + 1;
-  return Buffer.concat([bytes.subarray(0, start), ASK, bytes.subarray(start)]);
+/** **Fails when** nobody can say whether a stream is asked for: a `Refusal`. */
+export function readGeneration({ dialect }: Operation, bytes: Buffer, body: Body): Generation {
+  const { stream = null, stream_options: options, model: asked } = body;
+  // Engines take "true" and 1 for true.
+  if (stream !== null && typeof stream !== 'boolean')
+    throw new Refusal('BadRequest', '"stream" is neither true nor false. Send one of them, or leave it out.');
+  const isStream = stream === true;
+  const model = typeof asked === 'string' ? asked : undefined;
+  const wantsUsage = !isStream || dialect !== 'OpenAI' || (isObject(options) && options['include_usage'] === true);
+  return { isStream, bytes: wantsUsage ? bytes : withUsage(bytes, options), wantsUsage, model };
 }
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+/**
+ * Asks for the usage without writing the body anew: that would cost time, and numbers their last digits. Of two fields of one name the last
+ * counts.
+ */
+function withUsage(bytes: Buffer, options: unknown): Buffer {
+  const end = bytes.lastIndexOf('}');
+  const asked = textOf({ ...(isObject(options) && options), include_usage: true });
+  return Buffer.concat([bytes.subarray(0, end), Buffer.from(`,"stream_options":${asked}`), bytes.subarray(end)]);
+}
+
+/** What can be read can be nested too deeply to be written. */
+function textOf(options: object): string {
+  try {
+    return JSON.stringify(options);
+  } catch {
+    throw new Refusal('BadRequest', '"stream_options" is nested too deeply.');
+  }
+}
+
+const isObject = (value: unknown): value is Body =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { EventCutter, comment, withoutUsage } from './event-stream.ts';
-import { Refusal, errorEvent } from './refusal.ts';
+import { Refusal, errorEvent, reasonOf } from './refusal.ts';
 import type { Dialect } from './operations.ts';
 import { type Usage, readUsage } from './usage.ts';
 
@@ -11,6 +11,8 @@ export interface Upstream {
   readonly path: string;
   readonly headers: readonly string[];
   readonly body: Buffer | undefined;
+  /** Longest time without a byte of the answer. */
+  readonly silenceMs: number;
 }
 
 /** How an answer ended. */
@@ -18,7 +20,7 @@ export type RelayEnd =
   /** Whole, with the engine's status. */
   | { readonly state: 'Done'; readonly status: number }
   /** The engine could not be reached, or it takes no requests: the client has seen nothing of it, so another engine may be asked. */
-  | { readonly state: 'NotBegun'; readonly why: string; readonly isAway: boolean }
+  | { readonly state: 'NotBegun'; readonly why: string }
   /** In the middle of the answer, which the client has been told. */
   | { readonly state: 'Broken'; readonly why: string }
   /** The client went away, or read too slowly. */
@@ -55,6 +57,7 @@ export class Answer {
   /** Bytes of the body that are still to come, where that is known. */
   #bytesLeft = Infinity;
   #hasLeft = false;
+  #dismissal: Refusal | undefined;
   #lastMs: number;
   #blockedMs: number | undefined;
   #firstMs: number | undefined;
@@ -112,12 +115,24 @@ export class Answer {
 
   /** Keeps a silent stream alive, at the end of an event. */
   beat(why: string): void {
-    if (this.#isStream && !this.#cutter.isInside && this.#blockedMs === undefined) this.hold(why);
+    const isOpen = !this.#options.response.writableEnded && !this.#cutter.isInside;
+    if (this.#isStream && isOpen && this.#blockedMs === undefined) this.hold(why);
   }
 
   /** Lets the client go. */
   cut(): void {
     this.#options.response.destroy();
+  }
+
+  /** Lets the engine go, and whoever relays hears why. */
+  dismiss(why: Refusal): void {
+    this.#dismissal = why;
+    this.#controller?.abort(why);
+  }
+
+  /** Has the client close the connection afterwards, where its head is still to come. */
+  isLast(): void {
+    this.#options.response.shouldKeepAlive = false;
   }
 
   /** Tells of a failure after the stream has begun. */
@@ -131,27 +146,39 @@ export class Answer {
     }
     // What was cut off in an event would swallow the next one.
     const begin = this.#cutter.end() === undefined ? '' : '\n\n';
-    response.end(`${begin}${errorEvent(dialect, refusal, requestId)}`);
+    this.#finish(`${begin}${errorEvent(dialect, refusal, requestId)}`);
   }
 
-  /** Sends a request to an engine and its answer to the client. */
-  relay(engine: Dispatcher, { method, path, headers, body }: Upstream): Promise<RelayEnd> {
+  /**
+   * Sends a request to an engine and its answer to the client.
+   *
+   * **Fails when** it is dismissed, or the engine does not begin to answer in time: a `Refusal`.
+   */
+  relay(engine: Dispatcher, { method, path, headers, body, silenceMs }: Upstream): Promise<RelayEnd> {
     if (this.#hasLeft) return Promise.resolve({ state: 'Left' });
-    const { promise, resolve } = Promise.withResolvers<RelayEnd>();
+    const { promise, resolve, reject } = Promise.withResolvers<RelayEnd>();
     let status = 0;
     let errorText: Buffer[] | undefined;
     engine.dispatch(
-      { method, path, headers: headers as string[], body: body ?? null },
+      {
+        method,
+        path,
+        headers: headers as string[],
+        body: body ?? null,
+        headersTimeout: silenceMs,
+        bodyTimeout: silenceMs,
+      },
       {
         onRequestStart: (controller) => {
           this.#controller = controller;
           if (this.#hasLeft) controller.abort(new Error('the client has left'));
+          else if (this.#dismissal) controller.abort(this.#dismissal);
         },
         onResponseStart: (controller, statusCode, responseHeaders) => {
           if (statusCode < 200) return;
           status = statusCode;
           if (TRY_ELSEWHERE.has(statusCode)) {
-            resolve({ state: 'NotBegun', why: `it answers ${statusCode}`, isAway: false });
+            resolve({ state: 'NotBegun', why: `it answers ${statusCode}` });
             controller.abort(new Error('asked elsewhere'));
             return;
           }
@@ -167,7 +194,7 @@ export class Answer {
         },
         onResponseEnd: () => {
           this.#controller = undefined;
-          if (errorText) this.fail(new Refusal('EngineFailed', messageIn(Buffer.concat(errorText).toString('utf8'))));
+          if (errorText) this.fail(new Refusal(reasonOf(status), messageIn(Buffer.concat(errorText).toString('utf8'))));
           else this.#end();
           resolve({ state: 'Done', status });
         },
@@ -175,7 +202,9 @@ export class Answer {
           // Another engine may have been asked by now.
           if (this.#controller === controller) this.#controller = undefined;
           if (this.#hasLeft) resolve({ state: 'Left' });
-          else if (status === 0) resolve({ state: 'NotBegun', why: error.message, isAway: true });
+          else if (error instanceof Refusal) reject(error);
+          else if (isTooSlow(error)) reject(silent(silenceMs));
+          else if (status === 0) resolve({ state: 'NotBegun', why: error.message });
           else resolve({ state: 'Broken', why: error.message });
         },
       },
@@ -207,8 +236,8 @@ export class Answer {
       this.#bytesLeft -= chunk.length;
       if (this.#bytesLeft > 0) return this.#write(chunk);
       // Head, body and end in one go. Node writes a head and a text as one piece; Latin-1 is each byte as it stands.
-      if (isFirst) this.#options.response.end(chunk.toString('latin1'), 'latin1');
-      else this.#options.response.end(chunk);
+      if (isFirst) this.#finish(chunk.toString('latin1'), 'latin1');
+      else this.#finish(chunk);
       return true;
     }
     const whole = this.#cutter.push(chunk);
@@ -231,7 +260,15 @@ export class Answer {
   #end(): void {
     const rest = this.#cutter.end();
     if (rest) this.#event(rest);
-    if (!this.#options.response.writableEnded) this.#options.response.end();
+    if (!this.#options.response.writableEnded) this.#finish();
+  }
+
+  /** The client has as long for the rest as for any other part. */
+  #finish(last?: string | Buffer, encoding?: BufferEncoding): void {
+    const { response } = this.#options;
+    if (encoding) response.end(last, encoding);
+    else response.end(last);
+    this.#blockedMs ??= this.#options.now();
   }
 
   #write(chunk: Buffer): boolean {
@@ -240,10 +277,11 @@ export class Answer {
   }
 
   #pause(controller: Dispatcher.DispatchController): void {
+    const { response } = this.#options;
     controller.pause();
     this.#blockedMs = this.#options.now();
-    this.#options.response.once('drain', () => {
-      this.#blockedMs = undefined;
+    response.once('drain', () => {
+      if (!response.writableEnded) this.#blockedMs = undefined;
       controller.resume();
     });
   }
@@ -254,6 +292,14 @@ export class Answer {
     this.#controller?.abort(new Error('the client has left'));
   }
 }
+
+const isTooSlow = (error: Error): boolean => (error as NodeJS.ErrnoException).code === 'UND_ERR_HEADERS_TIMEOUT';
+
+const silent = (ms: number): Refusal =>
+  new Refusal(
+    'EngineSilent',
+    `The engine has not begun to answer within ${Math.round(ms / 60_000)} minutes. Ask for a stream, or for fewer tokens.`,
+  );
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 

@@ -9,7 +9,7 @@ export interface Endpoint {
   readonly address: string;
   /** A draining replica finishes what it has and gets nothing new. */
   readonly state: 'Ready' | 'Draining';
-  /** Requests that its engine works on at once. */
+  /** Answers that its engine works on at once. */
   readonly slots: number;
 }
 
@@ -20,10 +20,11 @@ export class Replica {
   readonly connections: Pool;
   state: Endpoint['state'];
   slots: number;
+  /** Answers under way. */
   inFlight = 0;
   /** Estimated work of what is in flight, in seconds of an engine. */
   work = 0;
-  /** It could not be reached when it was tried last. */
+  /** It could not be reached, or took no request, when it was tried last. */
   isAway = false;
 
   constructor({ id, address, state, slots }: Endpoint, connections: Pool) {
@@ -33,6 +34,27 @@ export class Replica {
     this.slots = slots;
     this.connections = connections;
   }
+
+  /** Whether it may get requests. */
+  get isReady(): boolean {
+    return this.state === 'Ready' && !this.isAway;
+  }
+
+  /** Places that are free. A request for several answers may take more than there are. */
+  get room(): number {
+    return this.isReady ? Math.max(0, this.slots - this.inFlight) : 0;
+  }
+
+  /** Takes places; the answer gives them back. */
+  seat(sequences: number, work: number): () => void {
+    this.inFlight += sequences;
+    this.work += work;
+    return () => {
+      this.inFlight -= sequences;
+      // Sums of fractions leave dust.
+      this.work = this.inFlight === 0 ? 0 : this.work - work;
+    };
+  }
 }
 
 export interface ReplicasOptions {
@@ -41,18 +63,17 @@ export interface ReplicasOptions {
   readonly onChange: () => void;
 }
 
-/** A replica that was away is asked for its health again after this long. */
+/** A replica that was away is asked for its health again after this long, and has so long to answer. */
 const HEALTH_MS = 1000;
+const HEALTH_ANSWER_MS = 3000;
 /** A node that is gone drops packets: the connection is given up. */
 const CONNECT_MS = 3000;
-/** An engine that says nothing for so long, neither headers nor a token, hangs: the longest prompt is read in minutes. */
-const SILENCE_MS = 15 * 60_000;
 
 /**
  * The replicas of the endpoint.
  *
  * **Guarantees**: a replica that left is forgotten when the last of its requests has ended, and its connections are closed; one that
- * cannot be reached is left out until its `/health` answers 200.
+ * cannot be reached or takes no requests is left out until its `/health` answers 200.
  */
 export class Replicas {
   readonly #options: ReplicasOptions;
@@ -63,24 +84,28 @@ export class Replicas {
     this.#options = options;
   }
 
-  /** Those that may get requests. */
-  ready(): Replica[] {
-    const ready: Replica[] = [];
-    for (const replica of this.#replicas.values())
-      if (replica.state === 'Ready' && !replica.isAway) ready.push(replica);
-    return ready;
+  /** Those that have a free place. */
+  open(): Replica[] {
+    const open: Replica[] = [];
+    for (const replica of this.#replicas.values()) if (replica.room > 0) open.push(replica);
+    return open;
   }
 
   all(): Iterable<Replica> {
     return this.#replicas.values();
   }
 
-  /** Requests that the ready ones work on at once. */
-  get slots(): number {
-    let slots = 0;
-    for (const replica of this.#replicas.values())
-      if (replica.state === 'Ready' && !replica.isAway) slots += replica.slots;
-    return slots;
+  /** Whether one may get requests, at once or in its turn. */
+  get isServing(): boolean {
+    for (const replica of this.#replicas.values()) if (replica.isReady) return true;
+    return false;
+  }
+
+  /** Free places of all. */
+  get room(): number {
+    let room = 0;
+    for (const replica of this.#replicas.values()) room += replica.room;
+    return room;
   }
 
   /** Takes the whole list over. */
@@ -100,7 +125,7 @@ export class Replicas {
     this.#options.onChange();
   }
 
-  /** Notes that a replica could not be reached; it comes back when its health does. */
+  /** Notes that a replica takes no requests; it comes back when its health does. */
   lost(replica: Replica): void {
     if (replica.isAway) return;
     replica.isAway = true;
@@ -125,7 +150,13 @@ export class Replicas {
     while (this.#replicas.get(replica.id) === replica) {
       try {
         await clock.sleep(HEALTH_MS, signal);
-        const { statusCode, body } = await replica.connections.request({ method: 'GET', path: '/health', signal });
+        const { statusCode, body } = await replica.connections.request({
+          method: 'GET',
+          path: '/health',
+          headersTimeout: HEALTH_ANSWER_MS,
+          bodyTimeout: HEALTH_ANSWER_MS,
+          signal,
+        });
         await body.dump();
         if (statusCode === 200) {
           replica.isAway = false;
@@ -142,8 +173,6 @@ export class Replicas {
 const connectionsTo = (address: string): Pool =>
   new Pool(`http://${address}`, {
     connect: { timeout: CONNECT_MS },
-    headersTimeout: SILENCE_MS,
-    bodyTimeout: SILENCE_MS,
     // uvicorn closes an idle connection after 5 s; a request on a closing one would fail.
     keepAliveTimeout: 4000,
     keepAliveMaxTimeout: 4000,

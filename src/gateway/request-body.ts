@@ -4,9 +4,14 @@ import { Refusal } from './refusal.ts';
 /**
  * Reads a body of at most so many bytes. How long it may take is the server's to say (`requestTimeout`).
  *
- * **Fails when** it is larger: a `Refusal`, before the rest is read. When the client goes: an error.
+ * **Fails when** it is larger: a `Refusal`, before the rest is read. When the client goes: an error. With what `onBytes` throws, which is told
+ * how many more there are before they are kept.
  */
-export function readBody(request: IncomingMessage, mostBytes: number): Promise<Buffer> {
+export function readBody(
+  request: IncomingMessage,
+  mostBytes: number,
+  onBytes: (bytes: number) => void,
+): Promise<Buffer> {
   // An iterator would cost as much as the rest of the head.
   return new Promise((resolve, reject) => {
     if (Number(request.headers['content-length'] ?? 0) > mostBytes) {
@@ -15,12 +20,20 @@ export function readBody(request: IncomingMessage, mostBytes: number): Promise<B
     }
     const chunks: Buffer[] = [];
     let size = 0;
-    request.on('data', (chunk: Buffer) => {
+    const take = (chunk: Buffer): void => {
       size += chunk.length;
-      if (size > mostBytes) {
+      if (size > mostBytes) throw tooLarge(mostBytes);
+      onBytes(chunk.length);
+      chunks.push(chunk);
+    };
+    request.on('data', (chunk: Buffer) => {
+      try {
+        take(chunk);
+      } catch (error) {
         request.pause();
-        reject(tooLarge(mostBytes));
-      } else chunks.push(chunk);
+        chunks.length = 0;
+        reject(error);
+      }
     });
     request.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)));
     request.on('error', reject);

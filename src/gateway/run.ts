@@ -65,10 +65,10 @@ export async function runGateway(
     }),
     limits: {
       waiting: flags['max-held'],
-      waitingBytes: flags['max-held-bytes'],
       waitMs: flags['hold-seconds'] * 1000,
       perHolder: flags['requests-per-key'],
       bodyBytes: flags['max-body-bytes'],
+      bodiesBytes: flags['max-bodies-bytes'],
       commentAfterMs: COMMENT_AFTER_MS,
       silenceMs: SILENCE_MS,
       blockedMs: BLOCKED_MS,
@@ -134,6 +134,7 @@ export async function runGateway(
     signal,
   );
   log.info('the gateway ends', { drainSeconds: flags['drain-seconds'] });
+  gateway.leave();
   await clock.sleep(LEAVING_MS);
   await gateway.stop(flags['drain-seconds'] * 1000);
   accessLog.flush();

@@ -123,7 +123,7 @@ function container({ name }: Owner, spec: QwenCoderSpec, image: string): K8s.Con
     ports: Object.entries(GATEWAY_PORTS).map(([port, containerPort]) => ({ name: port, containerPort })),
     readinessProbe: probe('/readyz', { periodSeconds: 5, timeoutSeconds: 3 }),
     livenessProbe: probe('/healthz', { periodSeconds: 10, failureThreshold: 3, timeoutSeconds: 5 }),
-    // Under load it has 190 to 280 MiB. Waiting requests may hold 256 MiB besides, and those under way 8 MiB each.
+    // Under load it has 190 to 300 MiB. The bodies of all requests may have 256 MiB besides.
     resources: { requests: quantities({ cpu: '100m', memory: '256Mi' }), limits: quantities({ memory: '1Gi' }) },
     securityContext: { ...containerSecurity, readOnlyRootFilesystem: true },
     // The one sentence that says which file is missing.

@@ -1,30 +1,45 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Admission, type AdmissionLimits } from '../../src/gateway/admission.ts';
+import { Admission, type AdmissionLimits, type Entry, type Leave } from '../../src/gateway/admission.ts';
 import { ManualClock, settle } from '../support/manual-clock.ts';
 
 const { signal } = new AbortController();
-const LIMITS: AdmissionLimits = { waiting: 1000, waitingBytes: 2 ** 30, waitMs: 60_000, perHolder: 1000 };
+const LIMITS: AdmissionLimits = { waiting: 2000, waitMs: 60_000, perHolder: 1000 };
 
 function setUp(capacity: number, limits: Partial<AdmissionLimits> = {}) {
   const clock = new ManualClock();
-  const places = { capacity };
+  const places = { capacity, taken: 0 };
   const admission = new Admission({
     clock,
     limits: { ...LIMITS, ...limits },
-    capacity: () => places.capacity,
+    room: () => Math.max(0, places.capacity - places.taken),
     outlook: () => ({ text: 'No engine is ready', retryAfterSeconds: 10 }),
   });
   /** Who was let in, in order, with what gives the place back. */
-  const inside: { readonly holder: string; readonly leave: () => void }[] = [];
+  const inside: { readonly holder: string; readonly work: number; readonly leave: Leave }[] = [];
   const refusals: string[] = [];
-  const enter = (holder: string, work = 1, bytes = 100, within = signal) => {
-    admission.enter({ holder, work, bytes }, within).then(
-      (leave) => inside.push({ holder, leave }),
+  const enter = (holder: string, work = 1, over: Partial<Entry> = {}, within = signal) => {
+    const sequences = over.sequences ?? 1;
+    const seat = () => {
+      places.taken += sequences;
+      return () => void (places.taken -= sequences);
+    };
+    admission.enter({ holder, work, sequences, seat, ...over }, within).then(
+      (leave) => inside.push({ holder, work, leave }),
       (error: unknown) => refusals.push((error as Error).message),
     );
   };
-  return { clock, places, admission, inside, refusals, enter };
+  /** Ends the one that was let in last, so many times, and tells who was let in meanwhile. */
+  const turns = async (count: number): Promise<string[]> => {
+    await settle();
+    const before = inside.length;
+    for (let turn = 0; turn < count; turn += 1) {
+      inside.at(-1)!.leave();
+      await settle();
+    }
+    return inside.slice(before).map(({ holder }) => holder);
+  };
+  return { clock, places, admission, inside, refusals, enter, turns };
 }
 
 describe('admission', () => {
@@ -83,12 +98,15 @@ describe('admission', () => {
   });
 
   test.each([
-    { name: 'number', limits: { waiting: 2 }, refused: 'No engine is ready, and 2 requests wait already.' },
-    { name: 'bytes', limits: { waitingBytes: 250 }, refused: 'No engine is ready, and 2 requests wait already.' },
+    {
+      name: 'number',
+      limits: { waiting: 4 },
+      refused: 'No engine is ready, and 2 requests wait already.',
+    },
     {
       name: 'number of one key',
       limits: { perHolder: 2 },
-      refused: 'This key has 2 requests under way, which is as many as it may have. Wait for one of them.',
+      refused: 'This key has 2 requests under way, of 2 that it may have. Wait for one of them.',
     },
   ])('the wait is bounded in $name', async ({ limits, refused }) => {
     const { refusals, enter, admission } = setUp(0, limits);
@@ -98,10 +116,84 @@ describe('admission', () => {
     expect(admission.waiting).toBe(2);
   });
 
-  test('the wait is bounded in time, and whoever leaves makes room', async () => {
-    const { clock, refusals, enter, admission } = setUp(0, { waiting: 2 });
+  test('a key takes no more of the waiting room than it leaves to others', async () => {
+    const { refusals, enter, admission } = setUp(0, { waiting: 8 });
+    for (const [holder, waiting] of [
+      ['alice', 4],
+      ['bob', 6],
+      ['carol', 7],
+      ['dave', 8],
+    ] as const) {
+      for (let i = 0; i < 10; i += 1) enter(holder);
+      await settle();
+      expect(admission.waiting).toBe(waiting);
+    }
+    expect(refusals[0]).toBe('No engine is ready, and 4 requests wait already.');
+    expect(refusals[6]).toBe('No engine is ready, and 6 requests wait already, 2 of them of this key.');
+  });
+
+  test('requests that leave without a turn cost their key nothing', async () => {
+    const { enter, turns } = setUp(1);
+    enter('busy');
     const leave = new AbortController();
-    enter('alice', 1, 100, leave.signal);
+    for (let i = 0; i < 50; i += 1) enter('alice', 10, {}, leave.signal);
+    leave.abort(new Error('the client has left'));
+    for (let i = 0; i < 30; i += 1) enter('bob');
+    enter('alice');
+    expect(await turns(2)).toContain('alice');
+  });
+
+  test('a key is charged for what its requests were, not for what they were taken for', async () => {
+    const { enter, inside } = setUp(1);
+    for (let i = 0; i < 40; i += 1) enter('modest');
+    for (let i = 0; i < 40; i += 1) enter('understated', 0.01);
+    for (let turn = 0; turn < 40; turn += 1) {
+      await settle();
+      inside.at(-1)!.leave(inside.at(-1)!.holder === 'understated' ? 3 : 1);
+    }
+    const understated = inside.filter(({ holder }) => holder === 'understated').length;
+    expect(understated).toBeGreaterThanOrEqual(9);
+    expect(understated).toBeLessThanOrEqual(12);
+  });
+
+  test('a request takes as many places as it asks for answers, and no more than its key may have', async () => {
+    const { enter, inside, admission, refusals, places } = setUp(4, { perHolder: 8 });
+    enter('alice', 1, { sequences: 6 });
+    enter('alice', 1, { sequences: 3 });
+    enter('alice', 1, { sequences: 9 });
+    enter('bob');
+    await settle();
+    expect([inside.length, admission.waiting, places.taken]).toEqual([1, 1, 6]);
+    expect([...admission.holders()]).toEqual([
+      { holder: 'alice', waiting: 0, inFlight: 6 },
+      { holder: 'bob', waiting: 1, inFlight: 0 },
+    ]);
+    expect(refusals).toEqual([
+      'This key has 6 requests under way, of 8 that it may have. Wait for one of them.',
+      'The request asks for 9 answers at once, and a key may have 8. Send fewer prompts, or a smaller n.',
+    ]);
+    inside[0]!.leave();
+    await settle();
+    expect([inside.length, places.taken]).toEqual([2, 1]);
+  });
+
+  test('who comes back from an engine that took nothing goes before its key, beyond any limit', async () => {
+    const { enter, inside, refusals } = setUp(1, { waiting: 2, perHolder: 2 });
+    enter('alice', 1);
+    enter('alice', 2);
+    enter('alice', 3, { isBack: true });
+    for (let turn = 0; turn < 3; turn += 1) {
+      await settle();
+      inside.at(-1)!.leave();
+    }
+    expect(inside.map(({ work }) => work)).toEqual([1, 3, 2]);
+    expect(refusals).toEqual([]);
+  });
+
+  test('the wait is bounded in time, and whoever leaves makes room', async () => {
+    const { clock, refusals, enter, admission } = setUp(0, { waiting: 4 });
+    const leave = new AbortController();
+    enter('alice', 1, {}, leave.signal);
     enter('alice');
     await settle();
     leave.abort(new Error('the client has left'));
@@ -151,7 +243,8 @@ describe('admission', () => {
           await settle();
           expect(admission.inFlight).toBe(inside.length - left);
           expect(entered).toBe(inside.length + refusals.length + admission.waiting);
-          expect(admission.waiting === 0 || admission.inFlight >= places.capacity).toBe(true);
+          expect(places.taken).toBe(admission.inFlight);
+          expect(admission.waiting === 0 || places.taken >= places.capacity).toBe(true);
         }
       }),
       { numRuns: 60 },

@@ -1,6 +1,8 @@
-import { type IncomingMessage, type ServerResponse, createServer, request as httpRequest } from 'node:http';
+import { Agent, type IncomingMessage, type ServerResponse, createServer, request as httpRequest } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import Anthropic, { AuthenticationError as AnthropicKeyError } from '@anthropic-ai/sdk';
 import OpenAI, { AuthenticationError as OpenAiKeyError } from 'openai';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -63,6 +65,15 @@ const post = (url: string, path: string, body: unknown, headers: Record<string, 
     headers: { 'content-type': 'application/json', authorization: `Bearer ${KEY}`, ...headers },
     ...(signal && { signal }),
   });
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** What is left when nothing is kept for nobody. */
+function heapBytes(): number {
+  collectGarbage();
+  return process.memoryUsage().heapUsed;
+}
 
 const tools = [
   {
@@ -244,6 +255,12 @@ describe('what is refused', () => {
   test.each([
     { name: 'a body that is no JSON', body: '{"model":', status: 400, dialect: '/v1/chat/completions' },
     { name: 'a body that is no object', body: '[1]', status: 400, dialect: '/v1/messages' },
+    {
+      name: 'a stream that is neither asked for nor not',
+      body: '{"stream":"true"}',
+      status: 400,
+      dialect: '/v1/chat/completions',
+    },
     { name: 'a body that is too large', body: 'x'.repeat(2 ** 20 + 1), status: 413, dialect: '/v1/messages' },
   ])('$name', async ({ body, status, dialect }) => {
     const { url } = await gatewayTo([]);
@@ -252,6 +269,36 @@ describe('what is refused', () => {
     const { type, error } = (await answer.json()) as { type?: string; error: { message: string } };
     expect(type).toBe(dialect === '/v1/messages' ? 'error' : undefined);
     expect(error.message).toMatch(/Send/);
+  });
+
+  test('options of a stream that are nested beyond any sense', async () => {
+    const { url } = await gatewayTo([]);
+    const deep = `{"stream":true,"stream_options":{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}}`;
+    const answer = await post(url, '/v1/chat/completions', deep);
+    expect([answer.status, await answer.text()]).toEqual([400, expect.stringContaining('nested too deeply')]);
+  });
+
+  test('bodies of a key beyond what the gateway can hold, as they come; others still find room', async () => {
+    const { address } = await engine();
+    const { url, metrics } = await gatewayTo([endpoint(address)], {
+      limits: { ...GATEWAY_LIMITS, bodiesBytes: 2 ** 20 },
+    });
+    const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${KEY}\r\nContent-Length: 400000\r\n\r\n`;
+    const upload = () => {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1').once('error', () => {});
+      ends.push(() => socket.destroy());
+      socket.write(head);
+      socket.write(' '.repeat(300_000));
+      return socket;
+    };
+    upload();
+    await expect.poll(() => metrics.text()).toContain('qwen_coder_gateway_body_bytes 300000');
+    const refused = await text(upload());
+    expect(refused).toMatch(/^HTTP\/1.1 503 .*retry-after: 5\r\n/is);
+    expect(refused).toContain('has no room for more');
+    const bob = await post(url, '/v1/chat/completions', chat(), { authorization: 'Bearer sk-bob-0123456789ab' });
+    expect(bob.status).toBe(200);
+    await expect.poll(() => metrics.text()).toContain('qwen_coder_gateway_body_bytes 300000');
   });
 
   test.each([
@@ -318,6 +365,24 @@ describe('an answer', () => {
     const answer = await post(url, '/v1/chat/completions', chat());
     expect(answer.headers.get('content-length')).toBe(String(every.length));
     expect(Buffer.from(await answer.arrayBuffer()).equals(every)).toBe(true);
+  });
+
+  test("is asked for with the client's own bytes, besides the usage", async () => {
+    let seen = '';
+    const address = await scripted((request, response) => {
+      void text(request).then((sent) => {
+        seen = sent;
+        response.writeHead(200, { 'content-type': 'text/event-stream' }).end('data: [DONE]\n\n');
+      });
+    });
+    const { url } = await gatewayTo([endpoint(address)]);
+    const body = '{"stream":true,"seed":12345678901234567890,"stream_options":{"continuous_usage_stats":true}}';
+    await (await post(url, '/v1/chat/completions', body)).text();
+    expect(seen.startsWith(body.slice(0, -1))).toBe(true);
+    expect((JSON.parse(seen) as { stream_options: object }).stream_options).toEqual({
+      continuous_usage_stats: true,
+      include_usage: true,
+    });
   });
 
   test('frees its engine at once when the client leaves', async () => {
@@ -394,28 +459,31 @@ describe('an answer', () => {
     expect(said.replaceAll(': working\n\n', '')).toBe('data: {"n":1}\n\ndata: {"n":2}\n\ndata: [DONE]\n\n');
   });
 
-  test('of a client that reads nothing for a minute is cut off, and the place is free', async () => {
-    const address = await scripted((request, response) => {
-      request.resume();
-      response.writeHead(200, { 'content-type': 'text/event-stream' });
-      const event = `data: ${'x'.repeat(256 * 1024)}\n\n`;
-      const more = (): void => {
-        while (response.write(event) && !response.destroyed);
-        response.once('drain', more);
-      };
-      more();
-    });
-    const { url, metrics } = await gatewayTo([endpoint(address)]);
-    const body = JSON.stringify(chat({ stream: true }));
-    const socket = connect(Number(new URL(url).port), '127.0.0.1').pause();
-    socket.once('error', () => {});
-    socket.write(
-      `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${KEY}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-    );
-    await expect
-      .poll(async () => await metrics.text(), { timeout: 10_000 })
-      .toContain('operation="chat",code="499"} 1');
-  });
+  test.each([true, false])(
+    'of a client that reads nothing for a minute is cut off, and the place is free (stream: %s)',
+    async (stream) => {
+      const address = await scripted((request, response) => {
+        request.resume();
+        response.writeHead(200, { 'content-type': stream ? 'text/event-stream' : 'application/json' });
+        const event = `data: ${'x'.repeat(256 * 1024)}\n\n`;
+        const more = (): void => {
+          while (response.write(event) && !response.destroyed);
+          response.once('drain', more);
+        };
+        more();
+      });
+      const { url, metrics } = await gatewayTo([endpoint(address)]);
+      const body = JSON.stringify(chat({ stream }));
+      const socket = connect(Number(new URL(url).port), '127.0.0.1').pause();
+      socket.once('error', () => {});
+      socket.write(
+        `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${KEY}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      );
+      await expect
+        .poll(async () => await metrics.text(), { timeout: 10_000 })
+        .toContain('operation="chat",code="499"} 1');
+    },
+  );
 });
 
 describe('engines', () => {
@@ -462,6 +530,69 @@ describe('engines', () => {
     expect(old.engine.load.running).toBe(1);
     gateway.tell({ endpoints: [endpoint(young.address)] });
     expect(await long.text()).toMatch(/\[DONE\]\n\n$/);
+  });
+
+  test('the places of one that is draining are no places of the others', async () => {
+    const old = await engine({ stepSeconds: 1 });
+    const young = await engine();
+    const { gateway, url } = await gatewayTo([endpoint(old.address, { slots: 2 })]);
+    const long = chat({ stream: true, ignore_eos: true, max_tokens: 100 });
+    const leave = new AbortController();
+    for (let i = 0; i < 2; i += 1) await post(url, '/v1/chat/completions', long, {}, leave.signal);
+    gateway.tell({
+      endpoints: [endpoint(old.address, { state: 'Draining', slots: 2 }), endpoint(young.address, { slots: 2 })],
+    });
+    expect((await post(url, '/v1/chat/completions', chat())).status).toBe(200);
+    expect(old.engine.load.running).toBe(2);
+    leave.abort();
+  });
+
+  test('none is given more than it works on at once while another has a place', async () => {
+    const engines = await Promise.all([engine({ stepSeconds: 1 }), engine({ stepSeconds: 1 })]);
+    const clock = scaledClock(100);
+    const options = { clock, cacheBlockTokens: 16, cacheBlocks: 1000, gateways: 1 };
+    const balancer = new Balancer({ ...options, policy: 'PrefixAffinity' });
+    const { gateway, url } = await gatewayTo(
+      engines.map(({ address }) => endpoint(address)),
+      { clock, balancer },
+    );
+    const messages = [{ role: 'user', content: 'the same beginning. '.repeat(100) }];
+    const long = chat({ messages, stream: true, ignore_eos: true, max_tokens: 100 });
+    const leave = new AbortController();
+    for (let i = 0; i < 16; i += 1) await post(url, '/v1/chat/completions', long, {}, leave.signal);
+    expect(Object.values(gateway.load().replicas).map(({ inFlight }) => inFlight)).toEqual([8, 8]);
+    leave.abort();
+  });
+
+  test('where the only one dies, what it has not begun to answer waits for it, and is tried once more', async () => {
+    const { address } = await engine();
+    const { gateway, url, logged } = await gatewayTo([endpoint('127.0.0.1:1')]);
+    const answer = post(url, '/v1/chat/completions', chat());
+    const stream = await post(url, '/v1/chat/completions', chat({ stream: true }));
+    gateway.tell({ endpoints: [endpoint(address)] });
+    expect((await answer).status).toBe(200);
+    expect(await stream.text()).toMatch(/\[DONE\]\n\n$/);
+    await expect.poll(logged).toMatch(/"retries":1(.|\n)*"retries":1/);
+  });
+
+  test('one that refuses a stream that has begun is told as it would have been before', async () => {
+    const address = await scripted((request, response) => {
+      request.resume();
+      response.writeHead(400, { 'content-type': 'application/json' });
+      response.end('{"error":{"message":"the prompt is longer than 8192 tokens","type":"BadRequestError"}}');
+    });
+    const { gateway, url, logged } = await gatewayTo([]);
+    const answers = [
+      await post(url, '/v1/chat/completions', chat({ stream: true })),
+      await post(url, '/v1/messages', chat({ stream: true, max_tokens: 5 })),
+      await post(url, '/v1/responses', { model: 'coder', input: 'hello', stream: true }),
+    ];
+    gateway.tell({ endpoints: [endpoint(address)] });
+    const [openAi, anthropic, responses] = await Promise.all(answers.map((answer) => answer.text()));
+    expect(openAi).toMatch(/data: \{"error":\{"message":"the prompt is longer.*"type":"invalid_request_error"/);
+    expect(anthropic).toMatch(/"type":"invalid_request_error","message":"the prompt is longer/);
+    expect(responses).toMatch(/"code":"invalid_prompt","message":"the prompt is longer/);
+    await expect.poll(logged).toMatch(/("status":400(.|\n)*){3}/);
   });
 
   test("an engine's own errors reach the client as they are", async () => {
@@ -526,6 +657,25 @@ describe('with no engine', () => {
     expect(said).toMatch(/data: \[DONE\]\n\n$/);
   });
 
+  test('what waits takes the memory of its bytes, however it is parsed', async () => {
+    const { gateway, url } = await gatewayTo([]);
+    const leave = new AbortController();
+    const body = `{"messages":[],"x":[${'{},'.repeat(300_000)}{}]}`;
+    const wait = (): Promise<void> =>
+      post(url, '/v1/chat/completions', body, {}, leave.signal).then(
+        () => {},
+        () => {},
+      );
+    void wait();
+    await expect.poll(() => gateway.load().held).toBe(1);
+    const before = heapBytes();
+    for (let i = 0; i < 4; i += 1) void wait();
+    await expect.poll(() => gateway.load().held).toBe(5);
+    // Parsed, each has 25 MB.
+    expect(heapBytes() - before).toBeLessThan(10_000_000);
+    leave.abort();
+  });
+
   test('a request that is no stream waits without a word', async () => {
     const { address } = await engine();
     const { gateway, url, metrics } = await gatewayTo([]);
@@ -551,7 +701,7 @@ describe('with no engine', () => {
   });
 
   test('so many wait, and the next is refused at once', async () => {
-    const { url } = await gatewayTo([], { limits: { ...GATEWAY_LIMITS, waiting: 2, waitMs: 50_000 } });
+    const { url } = await gatewayTo([], { limits: { ...GATEWAY_LIMITS, waiting: 4, waitMs: 50_000 } });
     const answers = Array.from({ length: 3 }, () => post(url, '/v1/chat/completions', chat()));
     const refused = await Promise.race(answers);
     expect(refused.status).toBe(503);
@@ -605,15 +755,63 @@ describe('keys', () => {
   });
 });
 
-test('its own end loses nothing: what is under way finishes, and nothing new is taken', async () => {
-  const { address } = await engine({ stepSeconds: 0.5 });
-  const { gateway, url } = await gatewayTo([endpoint(address)]);
-  const body = chat({ stream: true, ignore_eos: true, max_tokens: 100 });
-  const answers = await Promise.all(Array.from({ length: 8 }, () => post(url, '/v1/chat/completions', body)));
-  const stopped = gateway.stop(540_000);
-  for (const answer of answers) expect(await answer.text()).toMatch(/\[DONE\]\n\n$/);
-  await stopped;
-  await expect(post(url, '/v1/chat/completions', chat())).rejects.toThrow('fetch failed');
+describe('its own end', () => {
+  /** Requests over one connection that is kept; the answers with all their headers. */
+  const keptConnection = (url: string) => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    ends.push(() => agent.destroy());
+    const { port } = new URL(url);
+    const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' };
+    return (body: object) =>
+      new Promise<IncomingMessage>((resolve, reject) => {
+        const options = { host: '127.0.0.1', port, path: '/v1/chat/completions', method: 'POST', headers, agent };
+        httpRequest(options, resolve).once('error', reject).end(JSON.stringify(body));
+      });
+  };
+
+  test('loses nothing: what is under way finishes, and nothing new is taken', async () => {
+    const { address } = await engine({ stepSeconds: 0.5 });
+    const { gateway, url } = await gatewayTo([endpoint(address)]);
+    const body = chat({ stream: true, ignore_eos: true, max_tokens: 100 });
+    const answers = await Promise.all(Array.from({ length: 8 }, () => post(url, '/v1/chat/completions', body)));
+    const stopped = gateway.stop(540_000);
+    for (const answer of answers) expect(await answer.text()).toMatch(/\[DONE\]\n\n$/);
+    await stopped;
+    await expect(post(url, '/v1/chat/completions', chat())).rejects.toThrow('fetch failed');
+  });
+
+  test('is told with each answer, so that no connection outlives its request', async () => {
+    const { address } = await engine({ stepSeconds: 1 });
+    const { gateway, url } = await gatewayTo([endpoint(address)]);
+    const ask = keptConnection(url);
+    const before = await ask(chat());
+    expect(before.headers.connection).toBe('keep-alive');
+    await text(before);
+    const underWay = ask(chat({ ignore_eos: true, max_tokens: 20 }));
+    await expect.poll(() => gateway.load().replicas[address]?.inFlight).toBe(1);
+    gateway.leave();
+    for (const answer of [await underWay, await ask(chat())]) {
+      expect(answer.headers.connection).toBe('close');
+      await text(answer);
+    }
+  });
+
+  test('is told to those that it cuts off, in their own errors', async () => {
+    const { address } = await engine({ stepSeconds: 10 });
+    const { gateway, url } = await gatewayTo([endpoint(address, { slots: 2 })]);
+    const long = { ignore_eos: true, max_tokens: 4000 };
+    const stream = await post(url, '/v1/messages', chat({ ...long, stream: true }));
+    const whole = post(url, '/v1/chat/completions', chat(long));
+    await expect.poll(() => gateway.load().replicas[address]?.inFlight).toBe(2);
+    const held = post(url, '/v1/chat/completions', chat());
+    await expect.poll(() => gateway.load().held).toBe(1);
+    await gateway.stop(1000);
+    for (const answer of [await whole, await held]) {
+      expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+      expect(await answer.text()).toContain('This gateway has ended.');
+    }
+    expect(await stream.text()).toMatch(/event: error\ndata: \{"type":"error","error":\{"type":"overloaded_error"/);
+  });
 });
 
 test('a request leaves one line: who, what, how long and how much, and no word of what was said', async () => {

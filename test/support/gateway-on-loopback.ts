@@ -4,10 +4,10 @@ import { Metrics, silentLog, systemClock } from '../../src/runtime/index.ts';
 
 export const GATEWAY_LIMITS: GatewayOptions['limits'] = {
   waiting: 1000,
-  waitingBytes: 64 * 2 ** 20,
   waitMs: 60_000,
   perHolder: 1000,
   bodyBytes: 2 ** 20,
+  bodiesBytes: 64 * 2 ** 20,
   commentAfterMs: 5000,
   silenceMs: 15_000,
   blockedMs: 60_000,

@@ -203,7 +203,7 @@ export const RESOURCE_ALERTS: readonly Alert[] = [
       'kubectl logs -n "$NS" "deploy/$NAME-engine-0" --tail=20',
     ],
     remedy:
-      'Add a replica where there are GPUs. qwen_coder_gateway_key_in_flight and qwen_coder_gateway_held say whose requests they are; a key that floods delays itself most, and has 256 requests at once at most.',
+      'Add a replica where there are GPUs. qwen_coder_gateway_key_in_flight and qwen_coder_gateway_held say whose requests they are; a key that floods delays itself most, and has 256 answers at once at most.',
   },
   {
     name: 'QwenCoderGatewayErrors',
@@ -214,7 +214,7 @@ export const RESOURCE_ALERTS: readonly Alert[] = [
     summary: 'An endpoint fails its clients.',
     description: `More than a twentieth of the requests to ${SUBJECT} have failed for 10 minutes, although an engine answers.`,
     meaning:
-      'Of the codes, 503 is a request that no engine took in its time, 0 an engine that broke off in the middle of an answer, 500 an error of the engine itself, 502 one of the gateway.',
+      'Of the codes, 503 is a request that no engine took in its time, 0 an engine that broke off in the middle of an answer, 500 an error of the engine itself, 502 one of the gateway, 504 an engine that said nothing for an hour.',
     look: [
       `${ACCESSES} | jq -c 'select(.status == 0 or .status >= 500)'`,
       `kubectl logs ${OF_GATEWAYS} --prefix=false --tail=5000 | jq -c 'select(.level == "warn" or .level == "error")'`,
