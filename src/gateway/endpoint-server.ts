@@ -14,8 +14,8 @@ const MAX_HEADER_BYTES = 16 * 1024;
 const HEADERS_MS = 20_000;
 /** Head and body together; 8 MiB in a minute are 1.1 Mbit/s. */
 const REQUEST_MS = 60_000;
-/** Longer than load balancers keep a connection, so that it is they who close it. */
-const KEEP_ALIVE_MS = 75_000;
+/** Longer than most load balancers keep a connection, nginx a minute and Google's ten, so that it is they who close it. */
+const KEEP_ALIVE_MS = 620_000;
 const MOST_CONNECTIONS = 20_000;
 
 /**

@@ -385,6 +385,11 @@ function send(response: ServerResponse, status: number, body: string, requestId:
   return status;
 }
 
+/** Most bytes that are read to be thrown away. */
+const MOST_DISCARDED_BYTES = 32 * 2 ** 20;
+const isShort = ({ headers }: IncomingMessage): boolean =>
+  Number(headers['content-length'] ?? Infinity) <= MOST_DISCARDED_BYTES;
+
 function refuse(
   request: IncomingMessage,
   response: ServerResponse,
@@ -399,8 +404,9 @@ function refuse(
   }
   if (refusal.retryAfterSeconds !== undefined) response.setHeader('retry-after', refusal.retryAfterSeconds);
   if (refusal.status === 401) response.setHeader('www-authenticate', 'Bearer');
-  // The rest of a body that nobody reads would be taken for the next request.
-  if (!request.complete) response.setHeader('connection', 'close');
+  // Who sends all of a body before it reads would hear of a broken connection only.
+  if (!request.complete && isShort(request)) request.resume();
+  else if (!request.complete) response.setHeader('connection', 'close');
   const body = errorBody(dialect, refusal, requestId);
   response.setHeader('content-type', 'application/json');
   response.setHeader('content-length', Buffer.byteLength(body));

@@ -20,6 +20,7 @@ export function readBody(
     }
     const chunks: Buffer[] = [];
     let size = 0;
+    let isOver = false;
     const take = (chunk: Buffer): void => {
       size += chunk.length;
       if (size > mostBytes) throw tooLarge(mostBytes);
@@ -27,10 +28,11 @@ export function readBody(
       chunks.push(chunk);
     };
     request.on('data', (chunk: Buffer) => {
+      if (isOver) return;
       try {
         take(chunk);
       } catch (error) {
-        request.pause();
+        isOver = true;
         chunks.length = 0;
         reject(error);
       }

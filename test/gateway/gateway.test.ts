@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Agent, type IncomingMessage, type ServerResponse, createServer, request as httpRequest } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -271,6 +272,26 @@ describe('what is refused', () => {
     expect(error.message).toMatch(/Send/);
   });
 
+  test.each([
+    { name: 'a body that is too large', key: KEY, status: 413 },
+    { name: 'a wrong key', key: 'sk-wrong', status: 401 },
+  ])('$name, in words, also to who sends all before it reads', async ({ key, status }) => {
+    const { url } = await gatewayTo([]);
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').pause();
+    ends.push(() => socket.destroy());
+    const size = 16 * 2 ** 20;
+    const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${key}\r\nContent-Length: ${size}\r\n\r\n`;
+    const broken = new Promise<never>((_, reject) => void socket.once('error', reject));
+    const sent = new Promise<void>((resolve) => void socket.write(head + ' '.repeat(size), () => resolve()));
+    await Promise.race([sent, broken]);
+    const [answer] = (await Promise.race([once(socket.resume(), 'data'), broken])) as [Buffer];
+    expect(answer.toString()).toMatch(new RegExp(`^HTTP/1.1 ${status} .*connection: keep-alive`, 'is'));
+    // What comes after it is another request.
+    socket.write('GET /health HTTP/1.1\r\nHost: a\r\n\r\n');
+    const [next] = (await Promise.race([once(socket, 'data'), broken])) as [Buffer];
+    expect(next.toString()).toMatch(/^HTTP\/1.1 503 .*no engine is ready/is);
+  });
+
   test('options of a stream that are nested beyond any sense', async () => {
     const { url } = await gatewayTo([]);
     const deep = `{"stream":true,"stream_options":{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}}`;
@@ -293,9 +314,8 @@ describe('what is refused', () => {
     };
     upload();
     await expect.poll(() => metrics.text()).toContain('qwen_coder_gateway_body_bytes 300000');
-    const refused = await text(upload());
-    expect(refused).toMatch(/^HTTP\/1.1 503 .*retry-after: 5\r\n/is);
-    expect(refused).toContain('has no room for more');
+    const [refused] = (await once(upload(), 'data')) as [Buffer];
+    expect(refused.toString()).toMatch(/^HTTP\/1.1 503 .*retry-after: 5\r\n.*has no room for more/is);
     const bob = await post(url, '/v1/chat/completions', chat(), { authorization: 'Bearer sk-bob-0123456789ab' });
     expect(bob.status).toBe(200);
     await expect.poll(() => metrics.text()).toContain('qwen_coder_gateway_body_bytes 300000');
