@@ -52,7 +52,8 @@ const gatewayPolicy = (owner: Owner, spec: QwenCoderSpec, installation: Installa
       ingress: [
         { ports: [tcp(GATEWAY_PORTS.http)] },
         { from: [operator(installation)], ports: [tcp(GATEWAY_PORTS.control)] },
-        ...(spec.network.metricsFrom ? [{ from: scrapers(spec), ports: [tcp(GATEWAY_PORTS.metrics)] }] : []),
+        // A rule without peers would let everybody in.
+        ...(scrapers(spec).length > 0 ? [{ from: scrapers(spec), ports: [tcp(GATEWAY_PORTS.metrics)] }] : []),
       ],
       egress: [
         { to: [{ podSelector: { matchLabels: engineSelector(owner.name) } }], ports: [tcp(ENGINE_PORT)] },

@@ -91,6 +91,10 @@ describe('network rules', () => {
     expect(networkPolicies(owner(), spec({ network: { isolation: 'Open' } }), installation)).toEqual([]);
   });
 
+  test('let nobody to the metrics where nobody may scrape', () => {
+    expect(rules({ metricsFrom: [] })).toBe(rules({}));
+  });
+
   test('let scrapers to the metrics of engines and gateways and to nothing else', () => {
     const metricsFrom = [{ namespaceLabels: { team: 'monitoring' }, podLabels: { app: 'prometheus' } }, {}];
     expect(rules({ metricsFrom })).toMatchInlineSnapshot(`
