@@ -540,7 +540,7 @@ const Network = z.strictObject({
     )
     .max(8)
     .optional()
-    .describe('Pods that may read the metrics of gateways and engines; none but the operator when unset.'),
+    .describe('Pods that may read metrics at the gateways, those of engines included; none when unset.'),
 });
 
 const Rollout = z.strictObject({

@@ -14,12 +14,12 @@ const NODE_LOCAL_DNS = '169.254.20.10/32';
 export const networkPolicies = (owner: Owner, spec: QwenCoderSpec, installation: Installation): NetworkPolicy[] =>
   spec.network.isolation === 'Open'
     ? []
-    : [enginePolicy(owner, spec, installation), gatewayPolicy(owner, spec, installation)];
+    : [enginePolicy(owner, installation), gatewayPolicy(owner, spec, installation)];
 
 /** Of the pods that obey the engines' policy: the engines, and the probe that finds out whether it holds. */
 export const ENGINE_EGRESS: K8s.NetworkPolicyEgressRule[] = [];
 
-const enginePolicy = (owner: Owner, spec: QwenCoderSpec, installation: Installation): NetworkPolicy =>
+const enginePolicy = (owner: Owner, installation: Installation): NetworkPolicy =>
   manifest(KubeNetworkPolicy, {
     metadata: metadata(owner, childNames.engine(owner.name), 'engine'),
     spec: {
@@ -34,7 +34,6 @@ const enginePolicy = (owner: Owner, spec: QwenCoderSpec, installation: Installat
             { podSelector: { matchLabels: gatewaySelector(owner.name) } },
             // It reads how much memory an engine found, and whether it works.
             operator(installation),
-            ...scrapers(spec),
           ],
           ports: [tcp(ENGINE_PORT)],
         },

@@ -95,7 +95,7 @@ describe('network rules', () => {
     expect(rules({ metricsFrom: [] })).toBe(rules({}));
   });
 
-  test('let scrapers to the metrics of engines and gateways and to nothing else', () => {
+  test('let scrapers to the metrics of gateways and to nothing else, engines least of all', () => {
     const metricsFrom = [{ namespaceLabels: { team: 'monitoring' }, podLabels: { app: 'prometheus' } }, {}];
     expect(rules({ metricsFrom })).toMatchInlineSnapshot(`
       "- - from:
@@ -109,14 +109,6 @@ describe('network rules', () => {
               podSelector:
                 matchLabels:
                   app.kubernetes.io/name: qwen-coder-operator
-            - namespaceSelector:
-                matchLabels:
-                  team: monitoring
-              podSelector:
-                matchLabels:
-                  app: prometheus
-            - podSelector:
-                matchLabels: {}
           ports:
             - port: 8000
               protocol: TCP
