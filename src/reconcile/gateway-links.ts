@@ -13,7 +13,8 @@ export interface GatewayLinksOptions {
 }
 
 interface Link {
-  readonly address: string;
+  /** As it was told of last. */
+  pod: PodFacts;
   readonly controlKey: string;
   readonly client: ControlClient;
   load: Load | undefined;
@@ -56,13 +57,14 @@ export class GatewayLinks {
     const reachable = new Map(pods.filter(isReachable).map((pod) => [pod.metadata.uid!, pod]));
     for (const [uid, link] of links) {
       const pod = reachable.get(uid);
-      if (pod?.ip === link.address && link.controlKey === controlKey) continue;
+      if (pod?.ip === link.pod.ip && link.controlKey === controlKey) continue;
       link.client.stop();
       links.delete(uid);
     }
     for (const [uid, pod] of reachable) {
       const link = links.get(uid) ?? this.#open(pod, controlKey);
       links.set(uid, link);
+      link.pod = pod;
       link.client.tell(state);
     }
     if (links.size > 0) this.#links.set(key, links);
@@ -90,7 +92,7 @@ export class GatewayLinks {
     const { namespace, name } = pod.metadata;
     let wasTold = false;
     const link: Link = {
-      address: pod.ip!,
+      pod,
       controlKey,
       load: undefined,
       client: new ControlClient({
@@ -105,9 +107,9 @@ export class GatewayLinks {
         onFailure: (error) => {
           link.load = undefined;
           // A gateway that starts refuses connections for a moment.
-          if (pod.ready && !wasTold)
-            log.warn('a gateway is not linked; it is tried again', { namespace, pod: name, error });
-          wasTold ||= pod.ready;
+          if (wasTold || !link.pod.ready) return;
+          log.warn('a gateway is not linked; it is tried again', { namespace, pod: name, error });
+          wasTold = true;
         },
       }),
     };
