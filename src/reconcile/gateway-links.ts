@@ -71,7 +71,7 @@ export class GatewayLinks {
     else this.#links.delete(key);
   }
 
-  /** Ends the links to the gateways of a resource that is gone. */
+  /** Ends the links to the gateways of a resource that is gone, or of which nothing can be told; the next word opens them again. */
   forget(key: string): void {
     for (const { client } of this.#links.get(key)?.values() ?? []) client.stop();
     this.#links.delete(key);

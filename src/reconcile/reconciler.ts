@@ -4,7 +4,7 @@ import { type Clock, type Log, type ReconcileContext, type ReconcileOutcome, tim
 import { planServing } from '../serving/index.ts';
 import type { Apply } from './apply.ts';
 import { logConditions, logTarget, logWrite } from './changes.ts';
-import { type DecisionOptions, decide } from './decision.ts';
+import { type Decision, type DecisionOptions, decide } from './decision.ts';
 import { nameOf } from './diff.ts';
 import type { Facts, ModelState } from './facts.ts';
 import type { FailureFinder } from './failures.ts';
@@ -70,6 +70,8 @@ export class Reconciler {
     }
     const parsed = parseSpec(resource.spec ?? {});
     if (!parsed.ok) {
+      // Linked, gateways would go on by a word that nobody keeps true; on their own they go by DNS too.
+      links.forget(key);
       await this.#writeStatus(resource, invalidStatus(resource, parsed.errors, timestamp(clock)), signal, log);
       return {};
     }
@@ -78,7 +80,13 @@ export class Reconciler {
     const { controlKey, engineKey } = installation.keysOf(resource.metadata);
     const counted: Counted = (pods, revisions) =>
       models.counted(key, pods, { revisions, engineKey, conditions: resource.status?.conditions }, signal);
-    const decision = decide(caches, key, resource, parsed.value, { ...this.#howToDecide, learned, counted });
+    let decision: Decision;
+    try {
+      decision = decide(caches, key, resource, parsed.value, { ...this.#howToDecide, learned, counted });
+    } catch (error) {
+      links.forget(key);
+      throw error;
+    }
     const { facts, target, model, volume, wanted, actions, matches } = decision;
     caches.matched(matches);
     logTarget(log, resource.status, target, facts.owner);

@@ -6,6 +6,7 @@ import { CalibrationStore } from '../../src/reconcile/calibration-store.ts';
 import { nameOf } from '../../src/reconcile/diff.ts';
 import { EngineReports } from '../../src/reconcile/engine-reports.ts';
 import { GpuInventory } from '../../src/reconcile/inventory.ts';
+import type { PodFacts } from '../../src/reconcile/facts.ts';
 import { type LiveChild, abridged } from '../../src/reconcile/live-child.ts';
 import { OperatorMetrics } from '../../src/reconcile/metrics.ts';
 import { GatewayLinks } from '../../src/reconcile/gateway-links.ts';
@@ -45,6 +46,7 @@ export async function oneResource() {
     spec: spec(served),
   } as QwenCoderDeployment;
   const children = new Map<string, LiveChild>();
+  const pods: PodFacts[] = [];
   const inventory = new GpuInventory();
   const caches = {
     resource: () => resource,
@@ -52,7 +54,7 @@ export async function oneResource() {
     matched: (matches: readonly LiveChild[]) => {
       for (const child of matches) children.set(nameOf(child), abridged(child));
     },
-    pods: () => [],
+    pods: () => pods,
     quotas: () => [],
     inventory,
   };
@@ -63,6 +65,7 @@ export async function oneResource() {
     },
     deleted: (object: KubeObject) => void children.delete(nameOf(object)),
   };
+  const links = new GatewayLinks({ clock, log: silentLog, epoch: () => 1 });
   const reports = new EngineReports({
     client,
     clock,
@@ -82,7 +85,7 @@ export async function oneResource() {
     announce: () => {},
     installation,
     keySecrets: new KeySecrets({ client, clock, newKey: () => 'a key' }),
-    links: new GatewayLinks({ clock, log: silentLog, epoch: () => 1 }),
+    links,
     tuner: new Tuner({
       clock,
       calibrations: new CalibrationStore({
@@ -96,16 +99,21 @@ export async function oneResource() {
     models: new ServedModels(reports),
     metrics: new OperatorMetrics(new Metrics(), clock, { version: '1', node: '24' }),
   });
+  const store = (stored: unknown) => {
+    const metadata = { ...resource.metadata, generation: resource.metadata.generation + 1 };
+    resource = { ...resource, metadata, spec: stored } as QwenCoderDeployment;
+  };
   return {
     stop: async () => {
+      links.stop();
       await client.close();
       await server.stop();
     },
-    edit: (input: QwenCoderSpecInput) => {
-      const metadata = { ...resource.metadata, generation: resource.metadata.generation + 1 };
-      resource = { ...resource, metadata, spec: spec(input) };
-    },
+    edit: (input: QwenCoderSpecInput) => store(spec(input)),
+    /** A spec as it is, however wrong. */
+    store,
     children,
+    pods,
     addNode: () =>
       inventory.setNode({
         metadata: { name: 'node-1' },
