@@ -2,7 +2,8 @@ import type { KubeClient, Secret } from '../kube/index.ts';
 import { Secrets, isAlreadyExists, isForbidden, isRejected } from '../kube/index.ts';
 import { type Installation, apiKeySecret, apiKeysRef, childNames, internalKeysSecret } from '../render/index.ts';
 import type { Clock, Log } from '../runtime/index.ts';
-import { type Facts, isFailing, isTerminating } from './facts.ts';
+import { type Facts, isFailing } from './facts.ts';
+import { isAlive } from './failing-pods.ts';
 import type { Problem } from './outcome.ts';
 
 /** The garbage collector takes the Secret of a deleted namesake within seconds; a minute is plenty. */
@@ -45,7 +46,7 @@ export class KeySecrets {
   ): Promise<{ readonly problem?: Problem; readonly lookAgainMs?: number }> {
     const { owner, gateway } = facts;
     const key = `${owner.namespace}/${owner.name}`;
-    const again = gateway.pods.some((pod) => isFailing(pod) && !isTerminating(pod)) || this.#taken.has(key);
+    const again = gateway.pods.some((pod) => isFailing(pod) && isAlive(pod)) || this.#taken.has(key);
     const due = this.#wanted(facts, installation).filter(
       ({ metadata }) => again || !gateway.secrets.includes(metadata!.name!),
     );

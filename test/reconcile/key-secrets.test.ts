@@ -3,7 +3,7 @@ import { apiError } from '../../src/kube/api-error.ts';
 import { KeySecrets } from '../../src/reconcile/key-secrets.ts';
 import type { PodFacts } from '../../src/reconcile/facts.ts';
 import { silentLog } from '../../src/runtime/index.ts';
-import { facts, gatewayPod, installation } from '../support/builders.ts';
+import { container, facts, gatewayPod, installation } from '../support/builders.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 /** What is asked for where everything that is mounted was made long ago, and the gateways are these. */
@@ -27,13 +27,16 @@ async function askedWith(...pods: PodFacts[]): Promise<string[]> {
   return asked;
 }
 
-const evicted = { ready: false, failure: { reason: 'Evicted', message: '', atMs: 0 } };
+/** It misses a file, say. */
+const failing = { ready: false, container: container({ end: { exitCode: 1, reason: 'Error', message: '' } }) };
+const evicted = { ready: false, phase: 'Failed', failure: { reason: 'Evicted', message: '', atMs: 0 } };
 
 test('Secrets that are there already are no error when a gateway fails', async () => {
-  expect(await askedWith(gatewayPod(evicted))).toHaveLength(2);
+  expect(await askedWith(gatewayPod(failing))).toHaveLength(2);
 });
 
-test('nothing is asked for a gateway that works, nor for one that has ended because it was told to', async () => {
+test('nothing is asked for a gateway that works, nor for one that has ended for good', async () => {
   expect(await askedWith(gatewayPod())).toEqual([]);
-  expect(await askedWith(gatewayPod({ ...evicted, leaving: true }))).toEqual([]);
+  expect(await askedWith(gatewayPod({ ...failing, leaving: true }))).toEqual([]);
+  expect(await askedWith(gatewayPod(), gatewayPod({ ...evicted, name: 'coder-gateway-y' }))).toEqual([]);
 });
