@@ -2,12 +2,14 @@ import type { KubeClient, Secret } from '../kube/index.ts';
 import { Secrets, isAlreadyExists, isForbidden, isRejected } from '../kube/index.ts';
 import { type Installation, apiKeySecret, apiKeysRef, childNames, internalKeysSecret } from '../render/index.ts';
 import type { Clock, Log } from '../runtime/index.ts';
-import { type Facts, isFailing } from './facts.ts';
+import { type Facts, type PodFacts, isFailing } from './facts.ts';
 import { isAlive } from './failing-pods.ts';
 import type { Problem } from './outcome.ts';
 
 /** The garbage collector takes the Secret of a deleted namesake within seconds; a minute is plenty. */
 const NAMESAKE_MS = 60_000;
+/** A gateway that has a node starts within so long, unless its image is pulled or it misses a Secret: the kubelet tells that in an Event alone. */
+const START_MS = 30_000;
 
 export interface KeySecretsOptions {
   readonly client: Pick<KubeClient, 'create'>;
@@ -18,7 +20,7 @@ export interface KeySecretsOptions {
 
 /**
  * Makes the Secrets of a resource. It may make Secrets and nothing else with them, so it cannot look: a Deployment of gateways that mounts
- * them says that they were made before it.
+ * them says that they were made before it, and pods that do not start, that they may be gone.
  *
  * **Guarantees**: one that is there is never changed, whosever it is; nothing is asked of the API server while gateways mount what they
  * need and work.
@@ -46,11 +48,16 @@ export class KeySecrets {
   ): Promise<{ readonly problem?: Problem; readonly lookAgainMs?: number }> {
     const { owner, gateway } = facts;
     const key = `${owner.namespace}/${owner.name}`;
-    const again = gateway.pods.some((pod) => isFailing(pod) && isAlive(pod)) || this.#taken.has(key);
+    const now = this.#options.clock.now();
+    const waits = gateway.pods
+      .filter(isStarting)
+      .map((pod) => Date.parse(pod.metadata.creationTimestamp!) + START_MS - now);
+    const again =
+      this.#taken.has(key) || gateway.pods.some((pod) => isFailing(pod) && isAlive(pod)) || waits.some((ms) => ms <= 0);
     const due = this.#wanted(facts, installation).filter(
-      ({ metadata }) => again || !gateway.secrets.includes(metadata!.name!),
+      ({ metadata: { name } = {} }) => again || !gateway.secrets.includes(name!) || isMissed(name!, facts.pods),
     );
-    if (due.length === 0) return {};
+    const looks = waits.filter((ms) => ms > 0);
     this.#taken.delete(key);
     let isTaken = false;
     for (const secret of due) {
@@ -59,15 +66,18 @@ export class KeySecrets {
         log.info('child created', { object: `Secret/${secret.metadata!.name}`, reason: 'gateways mount it' });
       } catch (error) {
         if (isAlreadyExists(error)) isTaken = true;
-        else if (isRejected(error) || isForbidden(error))
+        else if (!isRejected(error) && !isForbidden(error)) throw error;
+        // Whether it is there is asked after whether it may be made: of one that was there it says nothing.
+        else if (!gateway.secrets.includes(secret.metadata!.name!))
           return { problem: { reason: 'ChildRejected', message: error.message } };
-        else throw error;
       }
     }
-    const ageMs = this.#options.clock.now() - createdMs;
-    if (!isTaken || ageMs >= NAMESAKE_MS) return {};
-    this.#taken.add(key);
-    return { lookAgainMs: NAMESAKE_MS - ageMs };
+    const ageMs = now - createdMs;
+    if (isTaken && ageMs < NAMESAKE_MS) {
+      this.#taken.add(key);
+      looks.push(NAMESAKE_MS - ageMs);
+    }
+    return looks.length === 0 ? {} : { lookAgainMs: Math.min(...looks) };
   }
 
   #wanted({ owner, spec }: Facts, installation: Installation): Secret[] {
@@ -78,3 +88,10 @@ export class KeySecrets {
     ];
   }
 }
+
+const isStarting = (pod: PodFacts): boolean =>
+  isAlive(pod) && !isFailing(pod) && pod.nodeName !== undefined && pod.phase === 'Pending';
+
+/** Whether an engine cannot begin without a Secret, in the kubelet's words. */
+const isMissed = (name: string, engines: readonly PodFacts[]): boolean =>
+  engines.some((pod) => isAlive(pod) && pod.container?.waiting?.message === `secret "${name}" not found`);

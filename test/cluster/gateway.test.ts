@@ -112,6 +112,26 @@ describe('the endpoint', () => {
     await eventually(async () => expect((await chat(host, key)).status).toBe(200));
   });
 
+  test('comes back where somebody deletes its inner keys, be it an engine or a gateway that starts next', async () => {
+    const namespace = await world.namespace();
+    await serving(namespace);
+    for (const component of ['engine', 'gateway'] as const) {
+      const keys = (await world.client.list(Secrets, { namespace })).items.map(({ metadata }) => metadata!.name!);
+      const name = keys.find((one) => one.startsWith('coder-keys-'))!;
+      await world.client.delete(Secrets, { namespace, name });
+      const before = await podsOf(namespace, component);
+      for (const { metadata } of before)
+        await world.client.delete(Pods, { namespace, name: metadata!.name! }, { gracePeriodSeconds: 0 });
+      const host = await eventually(async () => {
+        expect(await world.client.get(Secrets, { namespace, name })).toBeDefined();
+        const [found] = await gateways(namespace);
+        expect(found).toBeDefined();
+        return found!;
+      }, 60_000);
+      expect((await chat(host, await apiKey(namespace))).status).toBe(200);
+    }
+  });
+
   test('holds requests while the first engine starts', async () => {
     const namespace = await world.namespace();
     await world.apply(namespace, 'coder', image);
