@@ -1,6 +1,13 @@
 import type { QwenCoderSpec } from '../api/index.ts';
 import type { KubeObject } from '../kube/index.ts';
-import { type Installation, type LiveVolume, type Revision, type WeightsAccess, children } from '../render/index.ts';
+import {
+  type Installation,
+  type LiveVolume,
+  type Revision,
+  type Slot,
+  type WeightsAccess,
+  children,
+} from '../render/index.ts';
 import { type Facts, type LiveSlot, type ModelState, isAvailable, isReady } from './facts.ts';
 import { rollout } from './rollout.ts';
 import { loadSecondsOf } from './start-watch.ts';
@@ -33,24 +40,33 @@ export function wantedReplicas({ scaling, replicas }: QwenCoderSpec): number {
   }
 }
 
+/** The slots that a resource should have now. */
+export function desiredSlots({ facts, target, model, wanted }: Desire): Slot[] {
+  const chosen = target.planned && isAvailable(model) ? target.revision : undefined;
+  return rollout(wanted, facts.spec.suspend, chosen, knownRevisions(facts, target), facts.slots);
+}
+
 /** The children that a resource should have now, in the order in which they are applied. */
 export function desiredChildren(desire: Desire): KubeObject[] {
-  const { facts, target, model, volume, wanted, access, installation } = desire;
-  const { owner, spec, slots, revisions } = facts;
-  const available = isAvailable(model);
+  const { facts, target, volume, access, installation } = desire;
+  const { owner, spec, slots } = facts;
   const chosen = target.planned ? target.revision : undefined;
-  const known =
-    chosen === undefined
-      ? revisions
-      : [withServed(chosen, slots), ...revisions.filter(({ hash }) => hash !== chosen.hash)];
-  const planned = rollout(wanted, spec.suspend, available ? chosen : undefined, known, slots);
+  const planned = desiredSlots(desire);
   const inUse = new Set([
     ...planned.map(({ revision }) => revision.hash),
     ...slots.map(({ revisionHash }) => revisionHash),
   ]);
-  const kept = known.filter((revision, index) => index < KEPT_REVISIONS || inUse.has(revision.hash));
+  const kept = knownRevisions(facts, target).filter(
+    (revision, index) => index < KEPT_REVISIONS || inUse.has(revision.hash),
+  );
   return children({ owner, spec, target: chosen, revisions: kept, slots: planned, volume, access, installation });
 }
+
+/** The target first, then the others, newest first. */
+const knownRevisions = ({ revisions, slots }: Facts, target: Target): readonly Revision[] =>
+  target.planned
+    ? [withServed(target.revision, slots), ...revisions.filter(({ hash }) => hash !== target.revision.hash)]
+    : revisions;
 
 /** A revision has served once an engine of it was ready: its plan is then known to work. */
 const withServed = (revision: Revision, slots: readonly LiveSlot[]): Revision =>
