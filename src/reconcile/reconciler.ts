@@ -1,10 +1,11 @@
 import { type QwenCoderDeployment, type QwenCoderStatus, parseSpec } from '../api/index.ts';
-import { type Installation, type WeightsAccess, weightsJob } from '../render/index.ts';
+import { type Installation, type Slot, type WeightsAccess, weightsJob } from '../render/index.ts';
 import { type Clock, type Log, type ReconcileContext, type ReconcileOutcome, timestamp } from '../runtime/index.ts';
 import { planServing } from '../serving/index.ts';
 import type { Apply } from './apply.ts';
 import { logConditions, logTarget, logWrite } from './changes.ts';
 import { type Decision, type DecisionOptions, decide } from './decision.ts';
+import { desiredSlots } from './desired.ts';
 import { nameOf } from './diff.ts';
 import type { Facts, ModelState } from './facts.ts';
 import type { FailureFinder } from './failures.ts';
@@ -59,7 +60,7 @@ export class Reconciler {
   }
 
   readonly reconcile = async (key: string, { signal, log }: ReconcileContext): Promise<ReconcileOutcome> => {
-    const { caches, apply, clock, metrics, tuner, models, links, keySecrets, installation } = this.#options;
+    const { caches, clock, tuner, models, links, installation } = this.#options;
     const resource = caches.resource(key);
     // Owner references take the children of a deleted resource with it.
     if (resource === undefined || resource.metadata.deletionTimestamp !== undefined) {
@@ -87,22 +88,22 @@ export class Reconciler {
       links.forget(key);
       throw error;
     }
-    const { facts, target, model, volume, wanted, actions, matches } = decision;
+    const { facts, target, model, volume, wanted, matches } = decision;
     caches.matched(matches);
     logTarget(log, resource.status, target, facts.owner);
     const revision = target.planned ? target.revision : undefined;
     const start = tuner.starts(key, facts, revision, signal);
+    const tell = (slots: readonly Slot[] | undefined): void =>
+      links.tell(key, facts.gateway.pods, controlKey, gatewayState(facts, target, start?.text, slots));
     // Before anything is written, so that a gateway sends nothing more to an engine that is about to go.
-    links.tell(key, facts.gateway.pods, controlKey, gatewayState(facts, target, start?.text));
-    const createdMs = Date.parse(resource.metadata.creationTimestamp);
-    const secrets = await keySecrets.ensure(facts, installation, createdMs, log, signal);
-    const due = [...actions, ...refetch(facts, target, model, clock.now())];
-    const problem =
-      secrets.problem ??
-      (await apply.run(facts.owner, due, signal, (action) => {
-        metrics.wrote(action);
-        logWrite(log, action);
-      }));
+    tell(desiredSlots(decision));
+    const written = await this.#write(resource, decision, signal, log).catch((error: unknown) => {
+      tell(undefined);
+      throw error;
+    });
+    const { problem } = written;
+    // What could not be written takes no engine away.
+    if (problem) tell(undefined);
 
     const { failures, lookAgainMs } = await this.#options.failures.find(decision, start, signal);
     const now = timestamp(clock);
@@ -121,12 +122,30 @@ export class Reconciler {
       requeueAfterMs: soonest(
         nextLook(problem, model, clock.now()),
         lookAgainMs,
-        secrets.lookAgainMs,
+        written.lookAgainMs,
         tuning.lookAgainMs,
         start?.nextMs,
       ),
     };
   };
+
+  async #write(
+    resource: QwenCoderDeployment,
+    { facts, target, model, actions }: Decision,
+    signal: AbortSignal,
+    log: Log,
+  ): Promise<{ readonly problem?: Problem | undefined; readonly lookAgainMs?: number }> {
+    const { apply, clock, installation, keySecrets, metrics } = this.#options;
+    const createdMs = Date.parse(resource.metadata.creationTimestamp);
+    const secrets = await keySecrets.ensure(facts, installation, createdMs, log, signal);
+    if (secrets.problem) return secrets;
+    const due = [...actions, ...refetch(facts, target, model, clock.now())];
+    const problem = await apply.run(facts.owner, due, signal, (action) => {
+      metrics.wrote(action);
+      logWrite(log, action);
+    });
+    return { ...secrets, problem };
+  }
 
   async #writeStatus(
     resource: QwenCoderDeployment,

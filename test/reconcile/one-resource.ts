@@ -31,7 +31,10 @@ export async function oneResource() {
   const clock = new ManualClock();
   const client = KubeClient.connect(server.config(), { clock, userAgent: 'test/1' });
   let version = 0;
+  const refusals = new Map<string, number>();
   server.always((request) => {
+    const refusal = refusals.get(request.method);
+    if (refusal !== undefined) return request.fail(refusal, 'Invalid');
     if (request.method === 'GET') return request.fail(404, 'NotFound');
     if (request.method === 'DELETE') return request.json(200, { kind: 'Status', apiVersion: 'v1', status: 'Success' });
     const object = request.body as KubeObject;
@@ -114,6 +117,8 @@ export async function oneResource() {
     store,
     children,
     pods,
+    /** From now on the API server answers a method so. */
+    refuse: (method: string, status: number) => void refusals.set(method, status),
     addNode: () =>
       inventory.setNode({
         metadata: { name: 'node-1' },
