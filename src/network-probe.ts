@@ -5,9 +5,9 @@ import type { Clock } from './runtime/index.ts';
 const TRY_MS = 3000;
 const BETWEEN_MS = 2000;
 /** A network plugin may need seconds until the rules of a new pod hold. */
-const MOST_TRIES = 10;
-/** One failure may be that of a network which is not there yet. */
-const ENOUGH_FAILURES = 3;
+const RULES_MS = 18_000;
+/** A target that starts anew answers nobody either, and so does a network that comes late: only what lasts is a wall. */
+const ENOUGH_MS = 20_000;
 
 /** Resolves when a connection stands, and fails when there is none within `ms`. */
 export type Reach = (ms: number) => Promise<void>;
@@ -28,15 +28,19 @@ export const byTcp =
       socket.once('error', end);
     });
 
-/** Whether a target can be reached, given the time that network rules need to take hold. */
+/** Whether a target can be reached, given the time that network rules need to take hold, and the time that a target may be away. */
 export async function getsOut(reach: Reach, clock: Clock): Promise<boolean> {
-  let failures = 0;
-  for (let tries = 0; tries < MOST_TRIES && failures < ENOUGH_FAILURES; tries += 1) {
-    if (tries > 0) await clock.sleep(BETWEEN_MS);
-    failures = await reach(TRY_MS).then(
-      () => 0,
-      () => failures + 1,
+  const beganMs = clock.monotonic();
+  let reachedMs = beganMs;
+  for (;;) {
+    const isReached = await reach(TRY_MS).then(
+      () => true,
+      () => false,
     );
+    const nowMs = clock.monotonic();
+    if (isReached) reachedMs = nowMs;
+    if (reachedMs - beganMs >= RULES_MS) return true;
+    if (nowMs - reachedMs >= ENOUGH_MS) return false;
+    await clock.sleep(BETWEEN_MS);
   }
-  return failures < ENOUGH_FAILURES;
 }
