@@ -19,7 +19,7 @@ export const State = z.strictObject({
       address: z.string(),
       /** A draining replica finishes what it has and gets nothing new. */
       state: z.enum(['Ready', 'Draining']),
-      /** Requests that its engine works on at once. */
+      /** Answers that its engine works on at once. */
       slots: z.int().min(1),
     }),
   ),
@@ -34,7 +34,7 @@ export type State = z.output<typeof State>;
 
 /** What a gateway tells: how much there is to do. */
 export const Load = z.strictObject({
-  /** By replica; those without requests are left out. */
+  /** By replica, answers under way and their work in seconds of an engine; those without are left out. */
   replicas: z.record(z.string(), z.strictObject({ inFlight: z.int(), work: z.number() })),
   /** Requests that wait, and their work in seconds of an engine. */
   held: z.int(),
