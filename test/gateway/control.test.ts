@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -64,6 +65,17 @@ function operator(port: number, { epoch = 1, key = KEY } = {}) {
   return { client, loads, failures };
 }
 
+/** A request to link as bytes, and what it is answered. */
+async function ask(port: number, { epoch = 1, key = KEY } = {}) {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {});
+  ends.push(() => socket.destroy());
+  socket.write(
+    `POST /control HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${key}\r\nx-qwencoder-epoch: ${epoch}\r\nconnection: upgrade\r\nupgrade: qwencoder-control\r\n\r\n`,
+  );
+  const [head] = (await once(socket, 'data')) as [Buffer];
+  return { socket, status: Number(head.toString().split(' ')[1]) };
+}
+
 describe('the stream between operator and gateway', () => {
   test('takes the newest state down and the load up', async () => {
     const { told, links, load, port } = await serve();
@@ -91,12 +103,7 @@ describe('the stream between operator and gateway', () => {
 
   test('is given up when the other side falls silent', async () => {
     const { links, port } = await serve();
-    const socket = connect(port, '127.0.0.1');
-    ends.push(() => socket.destroy());
-    socket.on('error', () => {}).resume();
-    socket.write(
-      `POST /control HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${KEY}\r\nx-qwencoder-epoch: 1\r\nconnection: upgrade\r\nupgrade: qwencoder-control\r\n\r\n`,
-    );
+    (await ask(port)).socket.resume();
     await expect.poll(() => links, { timeout: 5000 }).toEqual([true, false]);
   });
 
@@ -111,6 +118,13 @@ describe('the stream between operator and gateway', () => {
     old.client.tell(stateOf('3'));
     await expect.poll(() => old.failures).toContain('the gateway answers 409');
     expect(told).toEqual([stateOf('1'), stateOf('2')]);
+  });
+
+  test('is open to the operator though others were refused and hold on to their connections', async () => {
+    const { links, port } = await serve();
+    for (let peer = 0; peer < 16; peer += 1) expect((await ask(port, { key: 'wrong' })).status).toBe(401);
+    operator(port);
+    await expect.poll(() => links).toEqual([true]);
   });
 
   test.each([
@@ -132,12 +146,8 @@ describe('the stream between operator and gateway', () => {
 
   test('ends at a line that is not understood, and nothing is taken over', async () => {
     const { told, links, port } = await serve();
-    const socket = connect(port, '127.0.0.1').on('error', () => {});
-    const line = '{"endpoints":[{"id":"1"}]}\n';
-    socket.resume();
-    socket.write(
-      `POST /control HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${KEY}\r\nx-qwencoder-epoch: 1\r\nconnection: upgrade\r\nupgrade: qwencoder-control\r\n\r\n${line}`,
-    );
+    const { socket } = await ask(port);
+    socket.resume().write('{"endpoints":[{"id":"1"}]}\n');
     await expect.poll(() => links).toEqual([true, false]);
     expect(told).toEqual([]);
   });

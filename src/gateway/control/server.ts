@@ -52,7 +52,10 @@ export class ControlServer {
       socket.unshift(head);
       if (refusal === undefined) return this.#serve(socket, Number(request.headers[EPOCH_HEADER]));
       socket.on('error', () => {});
-      socket.end(`HTTP/1.1 ${refusal} ${STATUS_CODES[refusal]}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+      // No time-out of HTTP holds any longer: a peer that never closes would keep its connection, of which there are few.
+      socket.end(`HTTP/1.1 ${refusal} ${STATUS_CODES[refusal]}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () =>
+        socket.destroy(),
+      );
     });
     this.#server.maxConnections = 16;
   }
