@@ -8,10 +8,12 @@ import { ControlServer } from '../../src/gateway/control/server.ts';
 import { endpointsBy } from '../../src/gateway/endpoints.ts';
 import type { Endpoint } from '../../src/gateway/index.ts';
 import { silentLog } from '../../src/runtime/index.ts';
+import type { Clock } from '../../src/runtime/clock.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 
 const KEY = 'control-0123456789';
-const clock = scaledClock(20);
+const scaled = scaledClock(20);
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end();
@@ -28,7 +30,7 @@ const stateOf = (...ids: string[]): State => ({ endpoints: ids.map((id) => endpo
 const IDLE: Load = { replicas: {}, held: 0, heldWork: 0, answered: 0, firstMs: 0 };
 
 /** The gateway's end. */
-async function serve(port = 0) {
+async function serve(port = 0, clock: Clock = scaled) {
   const told: State[] = [];
   const links: boolean[] = [];
   const load = { now: IDLE };
@@ -50,7 +52,7 @@ function operator(port: number, { epoch = 1, key = KEY } = {}) {
   const loads: Load[] = [];
   const failures: string[] = [];
   const client = new ControlClient({
-    clock,
+    clock: scaled,
     url: `http://127.0.0.1:${port}`,
     key,
     epoch,
@@ -118,6 +120,25 @@ describe('the stream between operator and gateway', () => {
     old.client.tell(stateOf('3'));
     await expect.poll(() => old.failures).toContain('the gateway answers 409');
     expect(told).toEqual([stateOf('1'), stateOf('2')]);
+  });
+
+  test.each([
+    {
+      name: 'a minute after the newer one has gone an older one is taken: a cluster was restored',
+      ms: 61_000,
+      status: 101,
+    },
+    { name: 'until then it is refused', ms: 59_000, status: 409 },
+  ])('belongs to the newest leader: $name', async ({ ms, status }) => {
+    const clock = new ManualClock();
+    const { links, port } = await serve(0, clock);
+    const { socket } = await ask(port, { epoch: 10 });
+    await clock.advance(5000);
+    expect((await ask(port, { epoch: 9 })).status).toBe(409);
+    socket.destroy();
+    await expect.poll(() => links).toEqual([true, false]);
+    await clock.advance(ms);
+    expect((await ask(port, { epoch: 9 })).status).toBe(status);
   });
 
   test('is open to the operator though others were refused and hold on to their connections', async () => {

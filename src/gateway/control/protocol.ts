@@ -6,7 +6,7 @@ import * as z from 'zod';
  */
 export const CONTROL_PATH = '/control';
 export const CONTROL_PROTOCOL = 'qwencoder-control';
-/** Tells which leader speaks: the Lease's number of transitions, which only grows. */
+/** Tells which leader speaks: the Lease's number of transitions, which grows with each, and shrinks only where etcd is restored from a backup. */
 export const EPOCH_HEADER = 'x-qwencoder-epoch';
 
 /** What the operator tells: the whole state each time, so that a line that is lost costs nothing. */

@@ -20,14 +20,16 @@ export interface ControlServerOptions {
 
 /** How often the load is told while it changes. */
 const LOAD_MS = 250;
+/** Longer than a leader whose link broke needs to link again, and than one that was replaced takes to notice. */
+const HEED_MS = 60_000;
 
 const REFUSALS = { key: 401, path: 404, epoch: 409, upgrade: 426 } as const;
 
 /**
  * Where the operator's leader connects to a gateway.
  *
- * **Guarantees**: one leader at a time: a newer one replaces an older, and an older one is refused from then on; without the key nobody is
- * heard; a stream that falls silent is closed.
+ * **Guarantees**: one leader at a time: a newer one replaces an older, and an older one is refused while the newer is there and for a minute
+ * after; without the key nobody is heard; a stream that falls silent is closed.
  */
 export class ControlServer {
   readonly #options: ControlServerOptions;
@@ -35,6 +37,8 @@ export class ControlServer {
   readonly #key: Buffer;
   #link: LineStream | undefined;
   #epoch = 0;
+  /** When the last link ended. */
+  #goneMs = -Infinity;
 
   constructor(options: ControlServerOptions) {
     this.#options = options;
@@ -77,7 +81,13 @@ export class ControlServer {
     if (method !== 'POST' || url !== CONTROL_PATH) return REFUSALS.path;
     if (headers.upgrade !== CONTROL_PROTOCOL) return REFUSALS.upgrade;
     const epoch = Number(headers[EPOCH_HEADER]);
-    return Number.isSafeInteger(epoch) && epoch >= this.#epoch ? undefined : REFUSALS.epoch;
+    if (!Number.isSafeInteger(epoch)) return REFUSALS.epoch;
+    return epoch >= this.#epoch || this.#isLeaderless() ? undefined : REFUSALS.epoch;
+  }
+
+  /** Where etcd is restored from a backup the Lease counts on from fewer transitions: its leader is heard once no other is. */
+  #isLeaderless(): boolean {
+    return this.#link === undefined && this.#options.clock.monotonic() - this.#goneMs >= HEED_MS;
   }
 
   #serve(socket: Duplex, epoch: number): void {
@@ -94,6 +104,7 @@ export class ControlServer {
         if (reason) log.warn('the stream to the operator broke', { epoch, error: reason });
         if (this.#link !== stream) return;
         this.#link = undefined;
+        this.#goneMs = clock.monotonic();
         log.info('the operator is gone; the last endpoints stay', { epoch });
         onLink(false);
       },
