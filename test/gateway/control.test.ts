@@ -175,19 +175,26 @@ describe('the stream between operator and gateway', () => {
 });
 
 describe('the endpoints', () => {
-  const found = [endpoint('1', { id: 'dns-1' }), endpoint('3', { id: 'dns-3' })];
+  const found = [endpoint('1', { id: 'dns-1' }), endpoint('3', { id: 'dns-3' }), endpoint('4', { id: 'dns-4' })];
+  const told = [
+    endpoint('1', { slots: 8 }),
+    endpoint('2'),
+    endpoint('4', { state: 'Draining' }),
+    endpoint('5', { state: 'Draining' }),
+  ];
 
   test.each([
-    { name: 'before the operator has spoken: those of DNS', told: undefined, isLinked: false, ids: ['dns-1', 'dns-3'] },
-    { name: 'while it is there: those that it tells', told: ['1', '2'], isLinked: true, ids: ['1', '2'] },
+    { name: 'before the operator has spoken: those of DNS', told: undefined, isLinked: false, found, used: found },
+    { name: 'while it is there: those that it tells', told, isLinked: true, found, used: told },
     {
-      name: 'while it is away: its last word, and what is new',
-      told: ['1', '2'],
+      name: "while it is away: those of DNS, as it told of them, and those that drain, but none whose address may be a stranger's by now",
+      told,
       isLinked: false,
-      ids: ['1', '2', 'dns-3'],
+      found,
+      used: [told[0], found[1], told[2], told[3]],
     },
-  ])('$name', ({ told, isLinked, ids }) => {
-    const known = told?.map((id) => endpoint(id));
-    expect(endpointsBy({ told: known, discovered: found, isLinked }).map(({ id }) => id)).toEqual(ids);
+    { name: 'while it is away and DNS knows none: its last word', told, isLinked: false, found: [], used: told },
+  ])('$name', ({ told, isLinked, found, used }) => {
+    expect(endpointsBy({ told, discovered: found, isLinked })).toEqual(used);
   });
 });
