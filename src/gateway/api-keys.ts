@@ -40,7 +40,8 @@ export class ApiKeys {
 /**
  * Reads keys, one a line: `name: key`, or a key alone, which is called by its line, `key-1`. Lines that begin with # say nothing.
  *
- * **Fails when** there is no key, a name stands twice, or a key has less than 16 characters: anyone could guess it. No error quotes one.
+ * **Fails when** there is no key, a name stands twice, a key has less than 16 characters, which anyone could guess, or a line is neither. One
+ * such is `name:key`: taken for a key alone it would lock its holder out without a word. No error quotes a key.
  */
 export function parseApiKeys(text: string): ApiKeys {
   const keys = new Map<string, ApiKey>();
@@ -50,7 +51,10 @@ export function parseApiKeys(text: string): ApiKeys {
     const [, named, rest] = /^([^\s:]+):\s+(\S+)$/.exec(entry) ?? [];
     const name = named ?? `key-${index + 1}`;
     const secret = rest ?? entry;
-    if (!NAME.test(name) || /\s/.test(secret)) throw new Error(`line ${index + 1} is no "name: key" and no key`);
+    if (!NAME.test(name) || (named === undefined && /[\s:]/.test(entry)))
+      throw new Error(
+        `line ${index + 1} is neither "name: key", with a blank behind the colon, nor a key alone, without blank and colon`,
+      );
     if (secret.length < 16) throw new Error(`the key ${name} has less than 16 characters; make a longer one`);
     if (keys.has(name)) throw new Error(`the name ${name} stands twice`);
     keys.set(name, { name, digest: digestOf(secret) });
