@@ -24,7 +24,8 @@ const PERIOD_MS = 5000;
 /**
  * The engines by DNS, for as long as nobody else tells of them.
  *
- * **Guarantees**: a name that cannot be resolved leaves the last engines in force; one that does not exist has none.
+ * **Guarantees**: a name that cannot be resolved leaves the last engines in force; one that does not exist has none. It ends as soon as `signal`
+ * aborts.
  */
 export async function discoverEngines(options: DiscoveryOptions, signal: AbortSignal): Promise<void> {
   const { clock, log, engines, slots, tell, addressesOf = addressesByDns } = options;
@@ -34,7 +35,7 @@ export async function discoverEngines(options: DiscoveryOptions, signal: AbortSi
   let known = '';
   while (!signal.aborted) {
     try {
-      const addresses = [...(await addressesOf(host))].toSorted();
+      const addresses = [...(await unlessAborted(addressesOf(host), signal))].toSorted();
       const endpoints = addresses
         .map((ip) => `${isIPv6(ip) ? `[${ip}]` : ip}:${port}`)
         .map((address): Endpoint => ({ id: address, address, state: 'Ready', slots }));
@@ -45,9 +46,22 @@ export async function discoverEngines(options: DiscoveryOptions, signal: AbortSi
         tell(endpoints);
       }
     } catch (error) {
+      if (signal.aborted) return;
       log.warn('the name of the engines could not be resolved', { host, error });
     }
     await clock.sleep(PERIOD_MS, signal).catch(() => {});
+  }
+}
+
+/** The answer, or the signal's reason where that comes first: a look-up cannot be stopped and may take as long as a grace period. */
+async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason as Error);
+  signal.addEventListener('abort', onAbort);
+  try {
+    return await Promise.race([answer, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
 }
 
