@@ -4,6 +4,7 @@ import { type Log, type Metrics, Probes, systemClock } from '../runtime/index.ts
 import { AccessLog } from './access-log.ts';
 import { parseApiKeys } from './api-keys.ts';
 import { Balancer } from './balancer.ts';
+import { usableCertificate, usableChain } from './certificate.ts';
 import type { State } from './control/protocol.ts';
 import { ControlServer } from './control/server.ts';
 import { type Knowledge, endpointsBy } from './endpoints.ts';
@@ -45,11 +46,22 @@ export async function runGateway(
   signal: AbortSignal,
 ): Promise<void> {
   const clock = systemClock;
-  const read = async (flag: FileFlag): Promise<string | undefined> =>
-    flags[flag] === undefined ? undefined : usable(flag, flags[flag], readFile(flags[flag], 'utf8'));
-  const keysFile = flags['api-keys-file'];
-  const [cert, key] = await Promise.all([read('tls-cert-file'), read('tls-key-file')]);
-  const keys = await read('api-keys-file');
+  /** What a file says; undefined where none is given. **Fails when** it cannot be read or used: a sentence that names it. */
+  const read = async <T>(flag: FileFlag, use: (text: string) => T): Promise<T | undefined> => {
+    const path = flags[flag];
+    if (path === undefined) return undefined;
+    try {
+      return use(await readFile(path, 'utf8'));
+    } catch (error) {
+      const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      const why = isMissing ? 'there is no such file' : (error as Error).message;
+      throw new UnusableFileError(`--${flag} ${path}: ${why}`, { cause: error });
+    }
+  };
+  const chain = await read('tls-cert-file', usableChain);
+  const certificate =
+    chain === undefined ? undefined : await read('tls-key-file', (key) => usableCertificate(chain, key));
+  const keys = await read('api-keys-file', parseApiKeys);
   const accessLog = new AccessLog({ clock, write: writeAccess });
   const gateway = new Gateway({
     clock,
@@ -73,19 +85,21 @@ export async function runGateway(
       silenceMs: SILENCE_MS,
       blockedMs: BLOCKED_MS,
     },
-    keys: keys === undefined ? undefined : await usable('api-keys-file', keysFile!, (async () => parseApiKeys(keys))()),
-    certificate: cert === undefined || key === undefined ? undefined : { cert, key },
-    engineKey: (await read('engine-key-file'))?.trim(),
+    keys,
+    certificate,
+    engineKey: await read('engine-key-file', trimmed),
     models: flags.models,
   });
   const closing: (() => void)[] = [];
-  if (keysFile !== undefined) {
+  if (flags['api-keys-file'] !== undefined) {
+    const paths = [flags['api-keys-file']];
     const use = ([text]: readonly string[]): void => gateway.useKeys(parseApiKeys(text!));
-    closing.push(await useMountedFiles({ clock, log, paths: [keysFile], use }));
+    closing.push(await useMountedFiles({ clock, log, paths, use }));
   }
   if (flags['tls-cert-file'] !== undefined) {
     const paths = [flags['tls-cert-file'], flags['tls-key-file']!];
-    const use = ([cert, key]: readonly string[]): void => gateway.useCertificate({ cert: cert!, key: key! });
+    const use = ([cert, key]: readonly string[]): void =>
+      gateway.useCertificate(usableCertificate(usableChain(cert!), key!));
     closing.push(await useMountedFiles({ clock, log, paths, use }));
   }
   const { host } = flags;
@@ -99,14 +113,14 @@ export async function runGateway(
   });
   await probes.start();
   const port = await gateway.start(flags.port, host);
-  log.info('the gateway listens', { port, tls: cert !== undefined, anonymous: flags.anonymous });
+  log.info('the gateway listens', { port, tls: certificate !== undefined, anonymous: flags.anonymous });
   let knowledge: Knowledge = { told: undefined, discovered: [], isLinked: false };
   let state: State = { endpoints: [] };
   const learn = (news: Partial<Knowledge>): void => {
     knowledge = { ...knowledge, ...news };
     gateway.tell({ ...state, endpoints: [...endpointsBy(knowledge)] });
   };
-  const controlKey = (await read('control-key-file'))?.trim();
+  const controlKey = await read('control-key-file', trimmed);
   if (controlKey !== undefined) {
     const control = new ControlServer({
       clock,
@@ -142,13 +156,4 @@ export async function runGateway(
   await probes.stop();
 }
 
-/** What is read from a file, or a sentence that says which one is at fault. */
-async function usable<T>(flag: FileFlag, path: string, content: Promise<T>): Promise<T> {
-  try {
-    return await content;
-  } catch (error) {
-    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    const why = isMissing ? 'there is no such file' : (error as Error).message;
-    throw new UnusableFileError(`--${flag} ${path}: ${why}`, { cause: error });
-  }
-}
+const trimmed = (text: string): string => text.trim();

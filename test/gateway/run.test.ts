@@ -11,6 +11,7 @@ import { UnusableFileError, runGateway } from '../../src/gateway/run.ts';
 import { gatewayFlags } from '../../src/options.ts';
 import { Metrics, silentLog } from '../../src/runtime/index.ts';
 import { loadedEngine } from '../support/loaded-engine.ts';
+import { CollectingLog } from '../runtime/collecting-log.ts';
 import { scaledClock } from '../support/scaled-clock.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'qwen-coder-gateway-'));
@@ -105,7 +106,8 @@ test('keys and certificate are rotated while it runs, and what is under way when
   const stop = new AbortController();
   let logged = '';
   const writeAccess = (lines: string): void => void (logged += lines);
-  const running = runGateway(flags, { log: silentLog, metrics: new Metrics(), writeAccess }, stop.signal);
+  const log = new CollectingLog();
+  const running = runGateway(flags, { log, metrics: new Metrics(), writeAccess }, stop.signal);
   ends.push(() => stop.abort());
 
   /** Asks on a connection of its own. */
@@ -152,7 +154,8 @@ test('keys and certificate are rotated while it runs, and what is under way when
 
   // What cannot be used changes nothing.
   keys.update({ keys: '' });
-  tls.update({ 'tls.crt': 'no certificate', 'tls.key': '' });
+  tls.update({ 'tls.crt': '', 'tls.key': '' });
+  await expect.poll(() => log.lines('error')).toHaveLength(2);
   const long = await ask('sk-alice-9876543210', { ...chat, stream: true, ignore_eos: true, max_tokens: 100 });
   expect([long.status, long.name]).toEqual([200, 'second']);
   const streams = (): number => logged.split('"generatedTokens":100').length - 1;
@@ -179,6 +182,50 @@ test.each([
     AbortSignal.timeout(5000),
   );
   await expect(running).rejects.toThrow(new UnusableFileError(`--api-keys-file ${path}: ${why}`));
+});
+
+const good = certificate('good');
+const other = certificate('other');
+const NO_CERTIFICATE = 'it holds no certificate, as PEM, that a server can use';
+const NO_KEY = 'it holds no private key, as PEM and without a passphrase';
+
+test.each([
+  { name: 'an empty certificate', cert: '', key: good.key, flag: 'cert', why: `${NO_CERTIFICATE} (no start line)` },
+  {
+    name: 'a certificate that is none',
+    cert: good.key,
+    key: good.key,
+    flag: 'cert',
+    why: `${NO_CERTIFICATE} (no start line)`,
+  },
+  {
+    name: 'a certificate with rubbish behind it',
+    cert: `${good.cert}\n-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n`,
+    key: good.key,
+    flag: 'cert',
+    why: `${NO_CERTIFICATE} (bad base64 decode)`,
+  },
+  { name: 'an empty key', cert: good.cert, key: '', flag: 'key', why: `${NO_KEY} (unsupported)` },
+  { name: 'a key that is none', cert: good.cert, key: good.cert, flag: 'key', why: `${NO_KEY} (unsupported)` },
+  {
+    name: 'the key of another certificate',
+    cert: good.cert,
+    key: other.key,
+    flag: 'key',
+    why: 'it does not fit the certificate (key values mismatch)',
+  },
+])('$name ends the start with one sentence that names the file', async ({ cert, key, flag, why }) => {
+  const folder = mkdtempSync(join(directory, 'tls-'));
+  writeFileSync(join(folder, 'cert'), cert);
+  writeFileSync(join(folder, 'key'), key);
+  const files = ['--tls-cert-file', join(folder, 'cert'), '--tls-key-file', join(folder, 'key')];
+  const flags = gatewayFlags(['--models', 'coder', '--engines', 'a:1', '--anonymous=true', ...files], {});
+  const running = runGateway(
+    flags,
+    { log: silentLog, metrics: new Metrics(), writeAccess: () => {} },
+    AbortSignal.timeout(5000),
+  );
+  await expect(running).rejects.toThrow(new UnusableFileError(`--tls-${flag}-file ${join(folder, flag)}: ${why}`));
 });
 
 test.each([
