@@ -14,6 +14,7 @@ export interface DiscoveryOptions {
   readonly engines: string;
   /** Requests that an engine works on at once. */
   readonly slots: number;
+  /** Told at each look, whether or not they have changed. */
   readonly tell: (endpoints: readonly Endpoint[]) => void;
   readonly addressesOf?: AddressesOf;
 }
@@ -43,8 +44,8 @@ export async function discoverEngines(options: DiscoveryOptions, signal: AbortSi
       if (found !== known) {
         known = found;
         log.info('the engines by DNS have changed', { host, addresses });
-        tell(endpoints);
       }
+      tell(endpoints);
     } catch (error) {
       if (signal.aborted) return;
       log.warn('the name of the engines could not be resolved', { host, error });

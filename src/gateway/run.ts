@@ -114,11 +114,11 @@ export async function runGateway(
   await probes.start();
   const port = await gateway.start(flags.port, host);
   log.info('the gateway listens', { port, tls: certificate !== undefined, anonymous: flags.anonymous });
-  let knowledge: Knowledge = { told: undefined, discovered: [], isLinked: false };
+  let knowledge: Knowledge = { told: undefined, discovered: [], leftMs: undefined };
   let state: State = { endpoints: [] };
   const learn = (news: Partial<Knowledge>): void => {
     knowledge = { ...knowledge, ...news };
-    gateway.tell({ ...state, endpoints: [...endpointsBy(knowledge)] });
+    gateway.tell({ ...state, endpoints: [...endpointsBy(knowledge, clock.monotonic())] });
   };
   const controlKey = await read('control-key-file', trimmed);
   if (controlKey !== undefined) {
@@ -128,9 +128,12 @@ export async function runGateway(
       key: controlKey,
       tell: (told) => {
         state = told;
-        learn({ told: told.endpoints });
+        learn({ told: told.endpoints, leftMs: undefined });
       },
-      onLink: (isLinked) => learn({ isLinked }),
+      // A new one is there once it has spoken.
+      onLink: (isLinked) => {
+        if (!isLinked) learn({ leftMs: clock.monotonic() });
+      },
       load: () => gateway.load(),
     });
     await control.listen(flags['control-port'], host);

@@ -183,18 +183,26 @@ describe('the endpoints', () => {
     endpoint('5', { state: 'Draining' }),
   ];
 
+  const union = [told[0], found[1], told[2], told[1], told[3]];
   test.each([
-    { name: 'before the operator has spoken: those of DNS', told: undefined, isLinked: false, found, used: found },
-    { name: 'while it is there: those that it tells', told, isLinked: true, found, used: told },
+    { name: 'before the operator has spoken: those of DNS', told: undefined, leftMs: undefined, found, used: found },
+    { name: 'while it is there: those that it tells', told, leftMs: undefined, found, used: told },
+    {
+      name: 'for a minute after it left: its last word, and what DNS has come to know',
+      told,
+      leftMs: 1,
+      found,
+      used: union,
+    },
     {
       name: "while it is away: those of DNS, as it told of them, and those that drain, but none whose address may be a stranger's by now",
       told,
-      isLinked: false,
+      leftMs: 0,
       found,
       used: [told[0], found[1], told[2], told[3]],
     },
-    { name: 'while it is away and DNS knows none: its last word', told, isLinked: false, found: [], used: told },
-  ])('$name', ({ told, isLinked, found, used }) => {
-    expect(endpointsBy({ told, discovered: found, isLinked })).toEqual(used);
+    { name: 'while it is away and DNS knows none: its last word', told, leftMs: 0, found: [], used: told },
+  ])('$name', ({ told, leftMs, found, used }) => {
+    expect(endpointsBy({ told, discovered: found, leftMs }, 60_000)).toEqual(used);
   });
 });
