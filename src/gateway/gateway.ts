@@ -36,7 +36,7 @@ const BEAT_MS = 5000;
 const UNKNOWN = 'no engine is ready';
 const RETRY_AFTER_SECONDS = 10;
 /** What is sent away at the end has this long to be told. */
-const LAST_WORDS_MS = 1000;
+const LAST_WORDS_MS = 5000;
 
 /** The data plane of one endpoint: clients on the one side, engines on the other. */
 export class Gateway {

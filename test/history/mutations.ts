@@ -194,8 +194,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'logs the spec',
     within: 'reconcile',
-    search: 'const decision = decide(',
-    replacement: "log.debug('spec', { spec: parsed.value });\n    const decision = decide(",
+    search: 'decision = decide(',
+    replacement: "log.debug('spec', { spec: parsed.value });\n      decision = decide(",
     caughtBy: 'I15',
   },
   {
