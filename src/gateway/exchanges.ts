@@ -100,7 +100,8 @@ interface Progress {
  */
 export class Exchanges {
   readonly #options: ExchangesOptions;
-  readonly #answers = new Map<ServerResponse, Answer>();
+  /** Answers that may be silent or blocked. Not all: V8 would keep each beyond its time, a quarter more of memory under load. */
+  readonly #watched = new Set<Answer>();
   #underWay = 0;
   #isLeaving = false;
   #onIdle: (() => void) | undefined;
@@ -123,20 +124,12 @@ export class Exchanges {
   /** From now on each answer is the last one on its connection, so that clients go elsewhere and lose nothing. */
   leave(): void {
     this.#isLeaving = true;
-    for (const answer of this.#answers.values()) answer.isLast();
-  }
-
-  /** Ends all that is under way, each with a word to its client. */
-  dismiss(why: Refusal): void {
-    this.#options.admission.dismiss(why);
-    for (const answer of this.#answers.values()) answer.dismiss(why);
   }
 
   readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
     this.#underWay += 1;
     if (this.#isLeaving) response.shouldKeepAlive = false;
     response.once('close', () => {
-      this.#answers.delete(response);
       this.#underWay -= 1;
       if (this.#underWay === 0) this.#onIdle?.();
     });
@@ -146,7 +139,7 @@ export class Exchanges {
   /** Keeps silent streams alive and lets go of clients that do not read. To be called every few seconds. */
   readonly beat = (): void => {
     const { silenceMs, blockedMs } = this.#options.limits;
-    for (const answer of this.#answers.values()) {
+    for (const answer of this.#watched) {
       if (answer.blockedMs() >= blockedMs) answer.cut();
       else if (answer.silentMs() >= silenceMs) answer.beat(this.#options.surroundings().notice ?? 'working');
     }
@@ -281,10 +274,12 @@ export class Exchanges {
       dialect: operation.dialect,
       requestId,
       hidesUsage: !generation.wantsUsage,
+      isLast: () => this.#isLeaving,
+      onBlocked: () => this.#watch(answer, response),
       now: () => this.#options.clock.monotonic(),
     });
     progress.answer = answer;
-    this.#answers.set(response, answer);
+    if (generation.isStream) this.#watch(answer, response);
     try {
       for (;;) {
         const entry: Entry = {
@@ -304,6 +299,12 @@ export class Exchanges {
       if (answer.hasLeft) return LEFT;
       throw error;
     }
+  }
+
+  #watch(answer: Answer, response: ServerResponse): void {
+    if (this.#watched.has(answer)) return;
+    this.#watched.add(answer);
+    response.once('close', () => this.#watched.delete(answer));
   }
 
   /** Chooses the engine, of those that have a free place. */

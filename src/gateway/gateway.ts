@@ -132,14 +132,14 @@ export class Gateway {
   async stop(drainMs: number): Promise<void> {
     this.leave();
     this.#server.stopListening();
-    if (!(await this.#isIdleWithin(drainMs))) {
-      this.#options.log.warn('requests are cut off at the end', { requests: this.#exchanges.underWay });
-      this.#exchanges.dismiss(new Refusal('NoEngine', 'This gateway has ended. Try again: another one answers.', 1));
-      await this.#isIdleWithin(LAST_WORDS_MS);
-    }
+    const why = new Refusal('NoEngine', 'This gateway has ended. Try again: another one answers.', 1);
+    const isIdle = await this.#isIdleWithin(drainMs);
+    if (!isIdle) this.#options.log.warn('requests are cut off at the end', { requests: this.#exchanges.underWay });
+    this.#admission.dismiss(why);
+    await this.#replicas.close(why);
+    if (!isIdle) await this.#isIdleWithin(LAST_WORDS_MS);
     this.#stopBeat?.();
     this.#server.closeAll();
-    await this.#replicas.close();
   }
 
   async #isIdleWithin(ms: number): Promise<boolean> {

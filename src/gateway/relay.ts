@@ -33,6 +33,10 @@ export interface AnswerOptions {
   readonly requestId: string;
   /** Whether the event with the usage is for the gateway alone. */
   readonly hidesUsage: boolean;
+  /** Whether the client is to close the connection afterwards. */
+  readonly isLast: () => boolean;
+  /** Told when the client does not keep up with the engine. */
+  readonly onBlocked: () => void;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
 }
@@ -57,7 +61,6 @@ export class Answer {
   /** Bytes of the body that are still to come, where that is known. */
   #bytesLeft = Infinity;
   #hasLeft = false;
-  #dismissal: Refusal | undefined;
   #lastMs: number;
   #blockedMs: number | undefined;
   #firstMs: number | undefined;
@@ -124,17 +127,6 @@ export class Answer {
     this.#options.response.destroy();
   }
 
-  /** Lets the engine go, and whoever relays hears why. */
-  dismiss(why: Refusal): void {
-    this.#dismissal = why;
-    this.#controller?.abort(why);
-  }
-
-  /** Has the client close the connection afterwards, where its head is still to come. */
-  isLast(): void {
-    this.#options.response.shouldKeepAlive = false;
-  }
-
   /** Tells of a failure after the stream has begun. */
   fail(refusal: Refusal): void {
     const { response, dialect, requestId } = this.#options;
@@ -152,7 +144,7 @@ export class Answer {
   /**
    * Sends a request to an engine and its answer to the client.
    *
-   * **Fails when** it is dismissed, or the engine does not begin to answer in time: a `Refusal`.
+   * **Fails when** the engine does not begin to answer in time, or its connections are ended with a `Refusal`: with that.
    */
   relay(engine: Dispatcher, { method, path, headers, body, silenceMs }: Upstream): Promise<RelayEnd> {
     if (this.#hasLeft) return Promise.resolve({ state: 'Left' });
@@ -172,7 +164,6 @@ export class Answer {
         onRequestStart: (controller) => {
           this.#controller = controller;
           if (this.#hasLeft) controller.abort(new Error('the client has left'));
-          else if (this.#dismissal) controller.abort(this.#dismissal);
         },
         onResponseStart: (controller, statusCode, responseHeaders) => {
           if (statusCode < 200) return;
@@ -213,7 +204,7 @@ export class Answer {
   }
 
   #begin(status: number, contentType: string | undefined, from: Headers = {}): void {
-    const { response, requestId } = this.#options;
+    const { response, requestId, isLast } = this.#options;
     this.#isStream = contentType?.startsWith('text/event-stream') === true;
     const headers = ['content-type', contentType ?? 'application/json', 'x-request-id', requestId];
     if (this.#isStream) headers.push('cache-control', 'no-store', 'x-accel-buffering', 'no');
@@ -222,6 +213,7 @@ export class Answer {
       headers.push('content-length', length);
       this.#bytesLeft = Number(length);
     }
+    if (isLast()) response.shouldKeepAlive = false;
     response.writeHead(status, headers);
     if (this.#isStream) response.flushHeaders();
   }
@@ -277,9 +269,10 @@ export class Answer {
   }
 
   #pause(controller: Dispatcher.DispatchController): void {
-    const { response } = this.#options;
+    const { response, onBlocked, now } = this.#options;
     controller.pause();
-    this.#blockedMs = this.#options.now();
+    this.#blockedMs = now();
+    onBlocked();
     response.once('drain', () => {
       if (!response.writableEnded) this.#blockedMs = undefined;
       controller.resume();

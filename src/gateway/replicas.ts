@@ -78,6 +78,8 @@ const CONNECT_MS = 3000;
 export class Replicas {
   readonly #options: ReplicasOptions;
   readonly #replicas = new Map<string, Replica>();
+  /** Those that are no more, and still have requests. */
+  readonly #leaving = new Set<Replica>();
   readonly #stopped = new AbortController();
 
   constructor(options: ReplicasOptions) {
@@ -133,15 +135,18 @@ export class Replicas {
     void this.#waitForHealth(replica);
   }
 
-  async close(): Promise<void> {
+  /** Breaks all connections; requests that are under way hear why. */
+  async close(why: Error): Promise<void> {
     this.#stopped.abort();
-    await Promise.all([...this.#replicas.values()].map(({ connections }) => connections.destroy()));
+    const all = [...this.#replicas.values(), ...this.#leaving];
+    await Promise.all(all.map(({ connections }) => connections.destroy(why)));
   }
 
   #remove(replica: Replica): void {
     this.#replicas.delete(replica.id);
+    this.#leaving.add(replica);
     // What is in flight ends first.
-    void replica.connections.close();
+    void replica.connections.close().finally(() => this.#leaving.delete(replica));
   }
 
   async #waitForHealth(replica: Replica): Promise<void> {

@@ -826,8 +826,11 @@ describe('its own end', () => {
 
   test('is told to those that it cuts off, in their own errors', async () => {
     const { address } = await engine({ stepSeconds: 10 });
-    const { gateway, url } = await gatewayTo([endpoint(address, { slots: 2 })]);
+    const other = await engine({ stepSeconds: 10 });
+    const { gateway, url } = await gatewayTo([endpoint(other.address)]);
     const long = { ignore_eos: true, max_tokens: 4000 };
+    const leaving = await post(url, '/v1/chat/completions', chat({ ...long, stream: true }));
+    gateway.tell({ endpoints: [endpoint(address, { slots: 2 })] });
     const stream = await post(url, '/v1/messages', chat({ ...long, stream: true }));
     const whole = post(url, '/v1/chat/completions', chat(long));
     await expect.poll(() => gateway.load().replicas[address]?.inFlight).toBe(2);
@@ -839,6 +842,7 @@ describe('its own end', () => {
       expect(await answer.text()).toContain('This gateway has ended.');
     }
     expect(await stream.text()).toMatch(/event: error\ndata: \{"type":"error","error":\{"type":"overloaded_error"/);
+    expect(await leaving.text()).toMatch(/\ndata: \{"error":\{"message":"This gateway has ended/);
   });
 });
 

@@ -21,7 +21,15 @@ test('an engine that does not begin to answer is not taken for one that took not
   const client = await listening(
     createServer((_, response) => {
       const now = () => systemClock.monotonic();
-      const answer = new Answer({ response, dialect: 'OpenAI', requestId: 'abc-1', hidesUsage: false, now });
+      const answer = new Answer({
+        response,
+        dialect: 'OpenAI',
+        requestId: 'abc-1',
+        hidesUsage: false,
+        isLast: () => false,
+        onBlocked: () => {},
+        now,
+      });
       const upstream = { method: 'POST', path: '/', headers: [], body: Buffer.from('{}'), silenceMs: 100 } as const;
       answer.relay(engine, upstream).then(resolve, (error: unknown) => {
         resolve(error);
