@@ -17,49 +17,22 @@ interface Kind {
   readonly status: number;
   /** `error.type` of OpenAI's API. */
   readonly openAi: string;
-  /** `code` of an error event of OpenAI's Responses API. */
-  readonly responses: string;
   /** `error.type` of Anthropic's API. */
   readonly anthropic: string;
 }
 
 /** https://platform.openai.com/docs/guides/error-codes, https://docs.anthropic.com/en/api/errors. Clients try 429 and 5xx again. */
 const KINDS: Readonly<Record<RefusalReason, Kind>> = {
-  BadRequest: {
-    status: 400,
-    openAi: 'invalid_request_error',
-    responses: 'invalid_prompt',
-    anthropic: 'invalid_request_error',
-  },
-  Unauthorized: {
-    status: 401,
-    openAi: 'invalid_request_error',
-    responses: 'invalid_prompt',
-    anthropic: 'authentication_error',
-  },
-  NotFound: { status: 404, openAi: 'invalid_request_error', responses: 'invalid_prompt', anthropic: 'not_found_error' },
-  MethodNotAllowed: {
-    status: 405,
-    openAi: 'invalid_request_error',
-    responses: 'invalid_prompt',
-    anthropic: 'invalid_request_error',
-  },
-  TooLarge: {
-    status: 413,
-    openAi: 'invalid_request_error',
-    responses: 'invalid_prompt',
-    anthropic: 'request_too_large',
-  },
-  TooManyRequests: {
-    status: 429,
-    openAi: 'rate_limit_error',
-    responses: 'rate_limit_exceeded',
-    anthropic: 'rate_limit_error',
-  },
-  NoEngine: { status: 503, openAi: 'server_error', responses: 'server_error', anthropic: 'overloaded_error' },
-  EngineFailed: { status: 502, openAi: 'server_error', responses: 'server_error', anthropic: 'api_error' },
-  EngineSilent: { status: 504, openAi: 'server_error', responses: 'server_error', anthropic: 'timeout_error' },
-  Suspended: { status: 503, openAi: 'server_error', responses: 'server_error', anthropic: 'overloaded_error' },
+  BadRequest: { status: 400, openAi: 'invalid_request_error', anthropic: 'invalid_request_error' },
+  Unauthorized: { status: 401, openAi: 'invalid_request_error', anthropic: 'authentication_error' },
+  NotFound: { status: 404, openAi: 'invalid_request_error', anthropic: 'not_found_error' },
+  MethodNotAllowed: { status: 405, openAi: 'invalid_request_error', anthropic: 'invalid_request_error' },
+  TooLarge: { status: 413, openAi: 'invalid_request_error', anthropic: 'request_too_large' },
+  TooManyRequests: { status: 429, openAi: 'rate_limit_error', anthropic: 'rate_limit_error' },
+  NoEngine: { status: 503, openAi: 'server_error', anthropic: 'overloaded_error' },
+  EngineFailed: { status: 502, openAi: 'server_error', anthropic: 'api_error' },
+  EngineSilent: { status: 504, openAi: 'server_error', anthropic: 'timeout_error' },
+  Suspended: { status: 503, openAi: 'server_error', anthropic: 'overloaded_error' },
 };
 
 /** A request that is not served; `message` is for the caller and says what to do. */
@@ -103,8 +76,14 @@ export function errorEvent(dialect: Dialect, refusal: Refusal, requestId: string
       return `event: error\ndata: ${errorBody(dialect, refusal, requestId)}\n\n`;
     case 'Responses': {
       const message = `${refusal.message} (request ${requestId})`;
-      const { responses: code } = KINDS[refusal.reason];
+      const code = responsesCode(refusal.status);
       return `event: error\ndata: ${JSON.stringify({ type: 'error', code, message, param: null })}\n\n`;
     }
   }
+}
+
+/** `code` of an error event of OpenAI's Responses API, which has one for each class of status. */
+function responsesCode(status: number): string {
+  if (status === 429) return 'rate_limit_exceeded';
+  return status < 500 ? 'invalid_prompt' : 'server_error';
 }
