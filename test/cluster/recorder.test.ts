@@ -1,6 +1,5 @@
-import { KubeConfig } from '@kubernetes/client-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CustomResourceDefinitions, KubeClient, type KubeObject } from '../../src/kube/index.ts';
+import { CustomResourceDefinitions, type KubeClient, type KubeObject } from '../../src/kube/index.ts';
 import { Resources } from '../../src/reconcile/apply.ts';
 import { type Clock, systemClock } from '../../src/runtime/index.ts';
 import { Recorder } from '../history/recorder.ts';
@@ -68,9 +67,7 @@ const seen = ({ versions }: Recorder) =>
 
 test('the recorder has each version of a kind whose past the API server forgot as its definition was changed', async () => {
   const { clock, release, howOftenSlept } = heldClock();
-  const config = new KubeConfig();
-  config.loadFromFile(cluster.kubeconfigPath);
-  const held = KubeClient.connect(config, { clock, userAgent: 'recorder', requestsPerSecond: 10_000, burst: 10_000 });
+  const held = unlimitedClient(cluster.kubeconfigPath, 'recorder', clock);
   const recorder = await Recorder.start(held);
   await create('kept');
   await create('gone');
